@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+
+tandem_status tandem__fail_errno(tandem_error *err, const char *path, const char *what) {
+    const int code = errno;
+    char reason[128] = "unknown error";
+    switch (code) {
+    case ENOENT:
+        return TANDEM_FAIL(err, NOT_FOUND, "%s: no such file or directory", path);
+    case ENOTDIR:
+        return TANDEM_FAIL(err, NOT_FOUND, "%s: a part of the path is no directory", path);
+    case EACCES:
+    case EPERM:
+        return TANDEM_FAIL(err, PERMISSION, "%s: %s: permission denied", path, what);
+    default:
+        break;
+    }
+    if (strerror_r(code, reason, sizeof reason) != 0) reason[0] = '\0';
+    return TANDEM_FAIL(err, IO, "%s: %s: %s (errno %d)", path, what, reason, code);
+}
+
+static tandem_status open_regular(const char *path, int *fd, size_t *len, tandem_error *err) {
+    const int handle = open(path, O_RDONLY | O_CLOEXEC);
+    if (handle < 0) return tandem__fail_errno(err, path, "cannot open");
+    struct stat info;
+    if (fstat(handle, &info) != 0) {
+        const tandem_status status = tandem__fail_errno(err, path, "cannot stat");
+        (void)close(handle);
+        return status;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        (void)close(handle);
+        return TANDEM_FAIL(err, INVALID, "%s: is %s, expected a regular file", path,
+                           S_ISDIR(info.st_mode) ? "a directory" : "no regular file");
+    }
+    *fd = handle;
+    *len = (size_t)info.st_size;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__file_map(const char *path, tandem_map *map, tandem_error *err) {
+    int fd = -1;
+    size_t len = 0;
+    TANDEM_TRY(open_regular(path, &fd, &len, err));
+    void *bytes = NULL;
+    if (len > 0) {
+        bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (bytes == MAP_FAILED) {
+            const tandem_status status = tandem__fail_errno(err, path, "cannot map");
+            (void)close(fd);
+            return status;
+        }
+    }
+    (void)close(fd);
+    *map = (tandem_map){.bytes = bytes, .len = len};
+    return TANDEM_OK;
+}
+
+void tandem__file_unmap(tandem_map *map) {
+    if (map->bytes != NULL) (void)munmap((void *)(uintptr_t)map->bytes, map->len);
+    *map = (tandem_map){0};
+}
+
+void tandem__file_release(const tandem_map *map, size_t offset, size_t len) {
+    if (map->bytes == NULL || offset >= map->len) return;
+    if (len > map->len - offset) len = map->len - offset;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t start = (offset + page - 1) & ~(page - 1);
+    /* The last page of the file is whole, however little of it the file fills. */
+    const size_t end = offset + len == map->len ? map->len : (offset + len) & ~(page - 1);
+    if (end <= start) return;
+    (void)madvise((void *)((uintptr_t)map->bytes + start), end - start, MADV_DONTNEED);
+}
+
+static tandem_status read_all(int fd, const char *path, tandem_buffer *out, tandem_error *err) {
+    for (;;) {
+        TANDEM_TRY(tandem__buffer_reserve(out, 1, err));
+        const ssize_t got = read(fd, out->ptr + out->len, out->capacity - out->len);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return tandem__fail_errno(err, path, "cannot read");
+        if (got == 0) return TANDEM_OK;
+        out->len += (size_t)got;
+    }
+}
+
+tandem_status tandem__file_read(const char *path, tandem_buffer *out, tandem_error *err) {
+    int fd = -1;
+    size_t len = 0;
+    TANDEM_TRY(open_regular(path, &fd, &len, err));
+    tandem_status status = TANDEM_OK;
+    if (len >= out->bytes_max - out->len) {
+        status = TANDEM_FAIL(err, CAPACITY, "%s: %zu bytes, limit %zu", path, len,
+                             out->bytes_max - out->len - 1);
+    }
+    if (status == TANDEM_OK) status = tandem__buffer_reserve(out, len + 1, err);
+    if (status == TANDEM_OK) status = read_all(fd, path, out, err);
+    (void)close(fd);
+    return status;
+}
+
+static tandem_status write_all(int fd, const char *path, const char *bytes, size_t len,
+                               tandem_error *err) {
+    while (len > 0) {
+        const ssize_t put = write(fd, bytes, len);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return tandem__fail_errno(err, path, "cannot write");
+        bytes += put;
+        len -= (size_t)put;
+    }
+    if (fsync(fd) != 0) return tandem__fail_errno(err, path, "cannot sync");
+    return TANDEM_OK;
+}
+
+tandem_status tandem__file_write(const char *path, const void *bytes, size_t len,
+                                 tandem_error *err) {
+    char beside[TANDEM_PATH_MAX];
+    const int need = snprintf(beside, sizeof beside, "%s.%ld.part", path, (long)getpid());
+    if (need < 0 || (size_t)need >= sizeof beside) {
+        return TANDEM_FAIL(err, CAPACITY, "%s: path is longer than %d bytes", path,
+                           TANDEM_PATH_MAX);
+    }
+    const int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return tandem__fail_errno(err, beside, "cannot create");
+    tandem_status status = write_all(fd, beside, bytes, len, err);
+    if (close(fd) != 0 && status == TANDEM_OK) {
+        status = tandem__fail_errno(err, beside, "cannot close");
+    }
+    if (status == TANDEM_OK && rename(beside, path) != 0) {
+        status = tandem__fail_errno(err, path, "cannot rename");
+    }
+    if (status != TANDEM_OK) (void)unlink(beside);
+    return status;
+}
+
+bool tandem__file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+bool tandem__file_is_directory(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+tandem_status tandem__path_join(const char *directory, const char *name, char *out,
+                                tandem_error *err) {
+    const size_t len = strlen(directory);
+    const bool has_slash = len > 0 && directory[len - 1] == '/';
+    const int need =
+        snprintf(out, TANDEM_PATH_MAX, "%s%s%s", directory, has_slash ? "" : "/", name);
+    if (need < 0 || need >= TANDEM_PATH_MAX) {
+        return TANDEM_FAIL(err, CAPACITY, "%s/%s: path is longer than %d bytes", directory, name,
+                           TANDEM_PATH_MAX - 1);
+    }
+    return TANDEM_OK;
+}

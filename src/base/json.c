@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <stdio.h>
+#include <yajl/yajl_parse.h>
+
+#include "base/fail.h"
+#include "base/mem.h"
+#include "base/number.h"
+#include "base/utf8.h"
+
+typedef struct builder {
+    tandem_str input;
+    tandem_arena *arena;
+    tandem_json *root;
+    tandem_json *open[TANDEM_JSON_DEPTH_MAX]; /* containers from the root down */
+    tandem_json *last[TANDEM_JSON_DEPTH_MAX]; /* newest child of each */
+    uint32_t depth;
+    tandem_str key; /* of the member that comes next */
+    tandem_status status;
+    tandem_error *err;
+} builder;
+
+static int give_up(builder *b, tandem_status status) {
+    b->status = status;
+    return 0;
+}
+
+/* The bytes where they stand in the input, else a copy. */
+static bool keep(builder *b, const unsigned char *bytes, size_t len, tandem_str *out) {
+    const char *ptr = (const char *)bytes;
+    const bool is_inside = ptr >= b->input.ptr && ptr + len <= b->input.ptr + b->input.len;
+    if (!is_inside) ptr = tandem__arena_copy(b->arena, ptr, len);
+    *out = (tandem_str){ptr, len};
+    return ptr != NULL;
+}
+
+static tandem_json *add(builder *b, tandem_json_kind kind) {
+    tandem_json *node = tandem__arena_alloc(b->arena, sizeof *node);
+    if (node == NULL) {
+        b->status = TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
+                                b->arena->bytes_max);
+        return NULL;
+    }
+    node->kind = kind;
+    if (b->depth == 0) {
+        b->root = node;
+        return node;
+    }
+    tandem_json *parent = b->open[b->depth - 1];
+    tandem_json *last = b->last[b->depth - 1];
+    if (parent->kind == TANDEM_JSON_OBJECT) node->key = b->key;
+    if (last == NULL)
+        parent->first = node;
+    else
+        last->next = node;
+    b->last[b->depth - 1] = node;
+    parent->count++;
+    return node;
+}
+
+static int on_null(void *ctx) {
+    return add(ctx, TANDEM_JSON_NULL) != NULL;
+}
+
+static int on_bool(void *ctx, int value) {
+    tandem_json *node = add(ctx, TANDEM_JSON_BOOL);
+    if (node == NULL) return 0;
+    node->count = value != 0;
+    return 1;
+}
+
+static int on_text(builder *b, tandem_json_kind kind, const unsigned char *bytes, size_t len) {
+    tandem_json *node = add(b, kind);
+    if (node == NULL) return 0;
+    if (!keep(b, bytes, len, &node->text)) {
+        return give_up(b, TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
+                                      b->arena->bytes_max));
+    }
+    return 1;
+}
+
+static int on_number(void *ctx, const char *text, size_t len) {
+    return on_text(ctx, TANDEM_JSON_NUMBER, (const unsigned char *)text, len);
+}
+
+static int on_string(void *ctx, const unsigned char *bytes, size_t len) {
+    return on_text(ctx, TANDEM_JSON_STRING, bytes, len);
+}
+
+static int on_key(void *ctx, const unsigned char *bytes, size_t len) {
+    builder *b = ctx;
+    if (keep(b, bytes, len, &b->key)) return 1;
+    return give_up(b, TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
+                                  b->arena->bytes_max));
+}
+
+static int on_open(builder *b, tandem_json_kind kind) {
+    tandem_json *node = add(b, kind);
+    if (node == NULL) return 0;
+    if (b->depth == TANDEM_JSON_DEPTH_MAX) {
+        return give_up(b, TANDEM_FAIL(b->err, FORMAT, "JSON is nested deeper than %d levels",
+                                      TANDEM_JSON_DEPTH_MAX));
+    }
+    b->open[b->depth] = node;
+    b->last[b->depth] = NULL;
+    b->depth++;
+    return 1;
+}
+
+static int on_map(void *ctx) {
+    return on_open(ctx, TANDEM_JSON_OBJECT);
+}
+static int on_array(void *ctx) {
+    return on_open(ctx, TANDEM_JSON_ARRAY);
+}
+
+static int on_close(void *ctx) {
+    builder *b = ctx;
+    b->depth--;
+    return 1;
+}
+
+static void *yajl_get(void *ctx, size_t size) {
+    (void)ctx;
+    return tandem__mem_realloc(NULL, size);
+}
+
+static void *yajl_resize(void *ctx, void *block, size_t size) {
+    (void)ctx;
+    return tandem__mem_realloc(block, size);
+}
+
+static void yajl_release(void *ctx, void *block) {
+    (void)ctx;
+    tandem__mem_free(block);
+}
+
+static tandem_status fail_at(tandem_str text, size_t at, const char *why, tandem_error *err) {
+    size_t line = 1;
+    size_t line_start = 0;
+    if (at > text.len) at = text.len;
+    for (size_t i = 0; i < at; i++) {
+        if (text.ptr[i] == '\n') {
+            line++;
+            line_start = i + 1;
+        }
+    }
+    return TANDEM_FAIL(err, FORMAT, "not valid JSON at line %zu, byte %zu: %s", line,
+                       at - line_start + 1, why);
+}
+
+/* yajl's text is "parse error: why\n"; only the why is wanted. */
+static tandem_status fail_yajl(yajl_handle handle, tandem_str text, tandem_error *err) {
+    unsigned char *message = yajl_get_error(handle, 0, NULL, 0);
+    char why[120] = "unexpected end";
+    if (message != NULL) {
+        const char *colon = strstr((const char *)message, ": ");
+        const char *start = colon == NULL ? (const char *)message : colon + 2;
+        const size_t len = strcspn(start, "\n");
+        (void)snprintf(why, sizeof why, "%.*s", len > 100 ? 100 : (int)len, start);
+        yajl_free_error(handle, message);
+    }
+    return fail_at(text, yajl_get_bytes_consumed(handle), why, err);
+}
+
+static const yajl_callbacks callbacks = {
+    .yajl_null = on_null,
+    .yajl_boolean = on_bool,
+    .yajl_number = on_number,
+    .yajl_string = on_string,
+    .yajl_start_map = on_map,
+    .yajl_map_key = on_key,
+    .yajl_end_map = on_close,
+    .yajl_start_array = on_array,
+    .yajl_end_array = on_close,
+};
+
+tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
+                                 tandem_error *err) {
+    const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
+    if (valid != text.len) return fail_at(text, valid, "byte is not UTF-8", err);
+    builder b = {.input = text, .arena = arena, .status = TANDEM_OK, .err = err};
+    yajl_alloc_funcs heap = {.malloc = yajl_get, .realloc = yajl_resize, .free = yajl_release};
+    yajl_handle handle = yajl_alloc(&callbacks, &heap, &b);
+    if (handle == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
+    (void)yajl_config(handle, yajl_dont_validate_strings, 1);
+    yajl_status parsed = yajl_parse(handle, (const unsigned char *)text.ptr, text.len);
+    if (parsed == yajl_status_ok) parsed = yajl_complete_parse(handle);
+    tandem_status status = b.status;
+    if (status == TANDEM_OK && parsed != yajl_status_ok) status = fail_yajl(handle, text, err);
+    if (status == TANDEM_OK && b.root == NULL) status = fail_at(text, 0, "document is empty", err);
+    yajl_free(handle);
+    if (status == TANDEM_OK) *root = b.root;
+    return status;
+}
+
+const tandem_json *tandem__json_get(const tandem_json *object, const char *key) {
+    if (object == NULL || object->kind != TANDEM_JSON_OBJECT) return NULL;
+    const tandem_str wanted = tandem__str(key);
+    const tandem_json *found = NULL;
+    TANDEM_JSON_EACH(member, object) {
+        if (tandem__str_equal(member->key, wanted)) found = member;
+    }
+    return found;
+}
+
+tandem_json_label tandem__json_label(const tandem_json *node) {
+    tandem_json_label label = {"nothing"};
+    if (node == NULL) return label;
+    const int len = node->text.len < 60 ? (int)node->text.len : 60;
+    switch (node->kind) {
+    case TANDEM_JSON_NULL:
+        (void)snprintf(label.text, sizeof label.text, "null");
+        break;
+    case TANDEM_JSON_BOOL:
+        (void)snprintf(label.text, sizeof label.text, "%s", node->count ? "true" : "false");
+        break;
+    case TANDEM_JSON_NUMBER:
+        (void)snprintf(label.text, sizeof label.text, "%.*s", len, node->text.ptr);
+        break;
+    case TANDEM_JSON_STRING:
+        (void)snprintf(label.text, sizeof label.text, "\"%.*s\"", len, node->text.ptr);
+        break;
+    case TANDEM_JSON_ARRAY:
+        (void)snprintf(label.text, sizeof label.text, "an array of %u", node->count);
+        break;
+    case TANDEM_JSON_OBJECT:
+        (void)snprintf(label.text, sizeof label.text, "an object of %u", node->count);
+        break;
+    }
+    return label;
+}
+
+bool tandem__json_to_double(const tandem_json *node, double *value) {
+    return node != NULL && node->kind == TANDEM_JSON_NUMBER &&
+           tandem__number_parse_double(node->text, value);
+}
+
+bool tandem__json_to_int(const tandem_json *node, int64_t *value) {
+    return node != NULL && node->kind == TANDEM_JSON_NUMBER &&
+           tandem__number_parse_int(node->text, value);
+}
+
+static bool is_absent(const tandem_json *node) {
+    return node == NULL || node->kind == TANDEM_JSON_NULL;
+}
+
+static tandem_status fail_type(const char *key, const tandem_json *node, const char *expected,
+                               tandem_error *err) {
+    const tandem_json_label label = tandem__json_label(node);
+    return TANDEM_FAIL(err, FORMAT, "%s: %s, expected %s", key, label.text, expected);
+}
+
+tandem_status tandem__json_read_int(const tandem_json *object, const char *key, int64_t min,
+                                    int64_t max, int64_t *value, tandem_error *err) {
+    const tandem_json *node = tandem__json_get(object, key);
+    if (is_absent(node)) return TANDEM_OK;
+    int64_t number = 0;
+    if (!tandem__json_to_int(node, &number) || number < min || number > max) {
+        char expected[80];
+        (void)snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)min,
+                       (long long)max);
+        return fail_type(key, node, expected, err);
+    }
+    *value = number;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__json_read_double(const tandem_json *object, const char *key, double *value,
+                                       tandem_error *err) {
+    const tandem_json *node = tandem__json_get(object, key);
+    if (is_absent(node)) return TANDEM_OK;
+    if (!tandem__json_to_double(node, value)) return fail_type(key, node, "a finite number", err);
+    return TANDEM_OK;
+}
+
+tandem_status tandem__json_read_bool(const tandem_json *object, const char *key, bool *value,
+                                     tandem_error *err) {
+    const tandem_json *node = tandem__json_get(object, key);
+    if (is_absent(node)) return TANDEM_OK;
+    if (node->kind != TANDEM_JSON_BOOL) return fail_type(key, node, "true or false", err);
+    *value = node->count != 0;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__json_read_str(const tandem_json *object, const char *key, tandem_str *value,
+                                    tandem_error *err) {
+    const tandem_json *node = tandem__json_get(object, key);
+    if (is_absent(node)) return TANDEM_OK;
+    if (node->kind != TANDEM_JSON_STRING) return fail_type(key, node, "a string", err);
+    *value = node->text;
+    return TANDEM_OK;
+}
