@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine: a model on this machine's lanes, texts in, vectors out.
+ *
+ *     tandem_engine_options options = {.model = "sentence-transformers/all-MiniLM-L6-v2"};
+ *     tandem_engine *engine = NULL;
+ *     tandem_error err = {0};
+ *     if (tandem_engine_open(&options, &engine, &err)) { puts(err.message); return 1; }
+ *     const tandem_text text = {"Hello, world", 12};
+ *     const tandem_request request = {.texts = &text, .count = 1};
+ *     tandem_result result = {0};
+ *     if (tandem_engine_infer(engine, &request, &result, &err)) { puts(err.message); return 1; }
+ *     // result.vectors is [1, result.dimensions]
+ *     tandem_result_deinit(&result);
+ *     tandem_engine_close(engine);
+ *
+ * Any thread may call; tandem_engine_infer blocks and works on the caller's own thread and the
+ * engine's. Structures that a caller fills start as all zero, which means the default everywhere.
+ */
+#ifndef TANDEM_ENGINE_H
+#define TANDEM_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tandem/dtype.h"
+#include "tandem/status.h"
+#include "tandem/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tandem_engine tandem_engine;
+
+typedef struct tandem_engine_options {
+    const char *model;    /* a Hub name or a folder; NULL = all-MiniLM-L6-v2 */
+    const char *shape;    /* instead of a model: random weights of "bert-base" and the like */
+    const char *lane;     /* "cpu", "ref", ...; NULL or "auto" = every lane the machine has */
+    const char *dtype;    /* "f16", "f32", ...; NULL = "f16" */
+    int32_t threads;      /* compute threads; 0 = the processors this process may use */
+    int32_t max_length;   /* tokens; 0 = the model's own default; at most its positions */
+    int32_t batch_tokens; /* most tokens in one batch; 0 = chosen by the engine */
+} tandem_engine_options;
+
+/* Opens the model and its lanes. The error names the file and the field, or the lane and why it
+ * is not to be had. */
+TANDEM_API tandem_status tandem_engine_open(const tandem_engine_options *options,
+                                            tandem_engine **engine,
+                                            tandem_error *err) TANDEM_NODISCARD;
+
+/* NULL is allowed. No call may be under way. */
+TANDEM_API void tandem_engine_close(tandem_engine *engine);
+
+/* Borrowed until the engine closes. */
+typedef struct tandem_model_info {
+    const char *name;
+    const char *folder;
+    const char *family;
+    const char *revision;
+    const char *similarity; /* "cosine", "dot", ... */
+    int64_t parameters;
+    int32_t dimensions; /* of a vector, before truncation */
+    int32_t hidden;
+    int32_t layers;
+    int32_t heads;
+    int32_t vocab;
+    int32_t positions_max; /* longest text in tokens that the model can take */
+    int32_t max_length;    /* longest text that this engine takes */
+    int32_t labels;        /* of a classifier; else 0 */
+    int32_t prompt_count;
+    const char *const *prompt_names; /* [prompt_count] */
+    bool is_normalized;              /* the model's own vectors have length 1 */
+} tandem_model_info;
+
+TANDEM_API void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info);
+
+/* The model's tokenizer, borrowed until the engine closes; NULL for a shape. */
+TANDEM_API const tandem_tokenizer *tandem_engine_tokenizer(const tandem_engine *engine);
+
+typedef struct tandem_lane_info {
+    const char *name;       /* "cpu" */
+    const char *lane_class; /* "latency", "throughput", "background", "none" */
+    const char *dtype;      /* "f16", or "" where the lane is not open */
+    bool is_available;
+    bool is_open; /* this engine serves on it */
+    char device[96];
+    char reason[200]; /* why it is not available */
+    int64_t weights_bytes;
+    int64_t workspace_bytes;
+    int32_t tokens_max; /* of one batch */
+} tandem_lane_info;
+
+#define TANDEM_LANES_MAX 8
+
+/* Every lane that tandem knows of, whether or not this machine has it. `engine` may be NULL: then
+ * only what the machine has is said. `lanes` has room for TANDEM_LANES_MAX. Returns their number.
+ */
+TANDEM_API int tandem_lanes(const tandem_engine *engine, tandem_lane_info *lanes);
+
+typedef struct tandem_text {
+    const char *ptr; /* UTF-8, need not end with NUL */
+    size_t len;      /* bytes */
+} tandem_text;
+
+typedef enum tandem_task {
+    TANDEM_TASK_EMBED = 0,     /* one vector a text */
+    TANDEM_TASK_EMBED_ALL = 1, /* one vector a token */
+    TANDEM_TASK_CLASSIFY = 2,  /* logits of the sequence classifier */
+} tandem_task;
+
+typedef enum tandem_fallback {
+    TANDEM_FALLBACK_NEXT =
+        0, /* a lane that is not there: the next one serves, and the result says so */
+    TANDEM_FALLBACK_NONE = 1, /* ... is an error */
+} tandem_fallback;
+
+typedef struct tandem_request {
+    const tandem_text *texts; /* [count], borrowed for the call */
+    const tandem_text *pairs; /* [count], second texts, or NULL */
+    size_t count;
+    /* Instead of texts: token ids, special tokens included, as the lanes get them. */
+    const int32_t *ids;        /* [id_offsets[count]] */
+    const int32_t *id_offsets; /* [count + 1], or NULL: texts are given */
+    const char *lane;          /* NULL or "auto": the engine chooses */
+    const char *prompt_name;   /* NULL: the model's default prompt, if it has one */
+    const char *prompt;        /* text put before each text; wins over prompt_name */
+    int32_t max_length;        /* tokens; 0 = the engine's */
+    int32_t dimensions;        /* keep the first of the vector (matryoshka); 0 = the model's */
+    tandem_task task;
+    tandem_fallback fallback;
+    bool skip_normalize;  /* leave vectors as the pooling gives them */
+    bool force_normalize; /* length 1 even where the model's own vectors are not */
+    bool refuse_long;     /* a text over max_length is an error instead of cut */
+    bool split_long;      /* ... is computed in windows, averaged by their tokens */
+    bool replace_invalid; /* bytes that are not UTF-8 become U+FFFD instead of an error */
+} tandem_request;
+
+typedef struct tandem_text_result {
+    tandem_status status; /* TANDEM_OK, or why this one text failed; its vector is zero then */
+    int32_t tokens;       /* computed, special ones included */
+    int32_t dropped;      /* tokens that did not fit max_length */
+    int32_t first_row;    /* TANDEM_TASK_EMBED_ALL: row of its first token's vector */
+} tandem_text_result;
+
+/* Start with all zero; tandem_result_deinit frees it. Reusing one result keeps its memory. */
+typedef struct tandem_result {
+    float *vectors;            /* [rows, dimensions] f32 row-major */
+    tandem_text_result *texts; /* [count] */
+    size_t count;
+    size_t rows; /* = count, or all tokens with TANDEM_TASK_EMBED_ALL */
+    int32_t dimensions;
+    size_t failed;        /* texts whose status is not TANDEM_OK */
+    size_t truncated;     /* texts that lost tokens */
+    const char *lane;     /* that served; static */
+    const char *dtype;    /* static */
+    char reason[120];     /* why that lane */
+    uint64_t tokenize_ns; /* wall time */
+    uint64_t infer_ns;
+    int64_t tokens;                      /* computed in all */
+    struct tandem_result_memory *memory; /* private */
+} tandem_result;
+
+/* Blocks until every text has its result. One bad text does not fail the others: see
+ * tandem_text_result.status, whose first message is in `err` while the call returns TANDEM_OK.
+ * Fails as a whole for a bad request, a missing lane or a failing device. */
+TANDEM_API tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *request,
+                                             tandem_result *result,
+                                             tandem_error *err) TANDEM_NODISCARD;
+
+TANDEM_API void tandem_result_deinit(tandem_result *result);
+
+/* A lane against the reference on this model: generated texts of many lengths, one by one and
+ * batched, compared by cosine and largest difference with the mode's gate. */
+typedef struct tandem_selftest {
+    const char *lane;
+    const char *dtype;
+    int32_t texts;
+    double cosine_mean;
+    double cosine_min;
+    double difference_max;   /* of unit vectors */
+    double gate_cosine;      /* what cosine_mean (f32: cosine_min) has to reach */
+    bool is_batch_invariant; /* alone and batched gave the same bits */
+    bool is_passed;
+} tandem_selftest;
+
+TANDEM_API tandem_status tandem_engine_selftest(tandem_engine *engine, const char *lane,
+                                                tandem_selftest *report,
+                                                tandem_error *err) TANDEM_NODISCARD;
+
+/* The machine as tandem sees it. Strings are static. */
+typedef struct tandem_machine {
+    const char *processor;
+    const char *kernels; /* newest instruction set in use: "c", "avx2", "avx512", "neon" */
+    int32_t processors;  /* that this process may use */
+    int64_t memory_bytes;
+    int64_t memory_available_bytes;
+    int32_t speed_limit_percent; /* 100 = not throttled, -1 = the system does not say */
+    char model_cache[512];       /* the folder where models are looked for */
+} tandem_machine;
+
+TANDEM_API void tandem_machine_describe(tandem_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All of tandem's public API. */
+#ifndef TANDEM_TANDEM_H
+#define TANDEM_TANDEM_H
+
+#include "tandem/dtype.h"
+#include "tandem/engine.h"
+#include "tandem/status.h"
+#include "tandem/tokenizer.h"
+#include "tandem/version.h"
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seam between the pipeline and the processors: one table of functions a backend.
+ *
+ * A backend turns packed batches of token ids into vectors. It sees a plan and this header and
+ * nothing of the pipeline. It is asynchronous by nature: submit returns a ticket, poll or wait say
+ * when the result is there, abandon leaves a hung batch behind. A CPU lane may finish inside
+ * submit, on the caller's thread.
+ *
+ *     probe ─ open ─┬─ submit ─ poll … wait ─┬─ close
+ *                   └─ submit ─ abandon ─────┘         up to capabilities.in_flight_max at once
+ *
+ * A backend that the build or the machine lacks is still in the table: its probe says why. */
+#ifndef TANDEM_BACKEND_BACKEND_H
+#define TANDEM_BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "model/plan.h"
+#include "tandem/dtype.h"
+#include "tandem/status.h"
+
+/* T tokens of B sequences in one token axis, no padding. Borrowed for the call of submit and, where
+ * that returns before the batch is done, until the ticket is finished or abandoned. */
+typedef struct tandem_batch {
+    const int32_t *ids;     /* [T], each 0 <= id < V */
+    const int32_t *types;   /* [T], or NULL: all zero */
+    const int32_t *offsets; /* [B + 1], offsets[0] = 0, offsets[B] = T, strictly rising */
+    int32_t tokens;         /* T */
+    int32_t sequences;      /* B */
+    /* Tokens at the start of each sequence that pooling leaves out (a prompt where the model says
+     * so), [B]; NULL: none. */
+    const int32_t *pool_skip;
+} tandem_batch;
+
+typedef enum tandem_output {
+    TANDEM_OUTPUT_POOLED = 0, /* [B, dimensions], before normalisation */
+    TANDEM_OUTPUT_TOKENS = 1, /* [T, H], the last hidden states */
+    TANDEM_OUTPUT_HEAD = 2,   /* [B, labels], logits */
+    TANDEM_OUTPUT_SPARSE = 3, /* [B, V] */
+    TANDEM_OUTPUT_STATES = 4, /* [layer_count + 1, T, H], after the embeddings and each layer; for
+                                 tests, not every backend has it */
+} tandem_output;
+
+typedef enum tandem_lane_class {
+    TANDEM_CLASS_NONE = 0, /* the reference */
+    TANDEM_CLASS_LATENCY = 1,
+    TANDEM_CLASS_THROUGHPUT = 2,
+    TANDEM_CLASS_BACKGROUND = 3,
+} tandem_lane_class;
+
+typedef struct tandem_probe {
+    bool is_available;
+    char device[96];  /* "AMD EPYC 9555P, 2 threads, avx512"; "" if there is none */
+    char reason[200]; /* why it is not available, else "" */
+} tandem_probe;
+
+typedef struct tandem_backend_options {
+    tandem_dtype dtype;
+    int32_t tokens_max; /* most tokens of one batch; at least the plan's longest sequence in use */
+    int32_t sequences_max; /* most sequences of one batch */
+    int32_t in_flight_max; /* batches at once; backends may have fewer, see capabilities */
+    tandem_pool *pool;     /* compute threads, borrowed until close; NULL: the caller's alone */
+} tandem_backend_options;
+
+typedef struct tandem_capabilities {
+    tandem_dtype dtype; /* the mode in use */
+    int32_t tokens_max;
+    int32_t sequences_max;
+    int32_t in_flight_max;
+    const int32_t *buckets; /* rising sequence lengths of a fixed-shape lane; NULL: any length */
+    int32_t bucket_count;
+    bool is_exact;         /* the same text gives the same bits in any batch, at any thread count */
+    bool is_synchronous;   /* submit returns when the batch is done */
+    int64_t weights_bytes; /* held by the lane */
+    int64_t workspace_bytes; /* held by the lane for in_flight_max batches */
+} tandem_capabilities;
+
+typedef struct tandem_lane tandem_lane; /* a backend's own type begins with what it likes */
+typedef uint64_t tandem_ticket;         /* 0 is no ticket */
+
+typedef struct tandem_backend {
+    const char *name; /* "cpu", "ref", "cuda", "metal", "ane" */
+    tandem_lane_class lane_class;
+    bool (*has_dtype)(tandem_dtype dtype);
+
+    /* Cheap, no model needed; never fails: a missing device is an answer. */
+    void (*probe)(tandem_probe *probe);
+
+    /* Copies and packs the plan's weights; the plan's views are not read after it returns (its
+     * numbers and flags are: the plan itself outlives the lane). TANDEM_UNSUPPORTED names the flag
+     * or mode it lacks, TANDEM_NUMERIC a weight that is NaN or infinite, by layer and slot. */
+    tandem_status (*open)(const tandem_plan *plan, const tandem_backend_options *options,
+                          tandem_lane **lane, tandem_error *err);
+
+    void (*capabilities)(const tandem_lane *lane, tandem_capabilities *capabilities);
+
+    /* `out` is caller-owned, [as tandem_output says] f32 row-major, written until the ticket is
+     * finished or abandoned; unspecified on error. TANDEM_CAPACITY over a limit or with
+     * in_flight_max tickets open; TANDEM_INVALID for an id outside the vocabulary or a sequence
+     * longer than positions_max. Any thread. */
+    tandem_status (*submit)(tandem_lane *lane, const tandem_batch *batch, tandem_output output,
+                            float *out, tandem_ticket *ticket, tandem_error *err);
+
+    /* Whether the ticket's batch is done; its error, if it failed. A ticket is finished, and no
+     * longer valid, once poll said done or wait returned anything but TANDEM_TIMEOUT. */
+    tandem_status (*poll)(tandem_lane *lane, tandem_ticket ticket, bool *is_done,
+                          tandem_error *err);
+    tandem_status (*wait)(tandem_lane *lane, tandem_ticket ticket, uint64_t timeout_ns,
+                          tandem_error *err);
+
+    /* Gives the ticket up: `out` and the batch are not touched after this returns, and what the
+     * device still does with the workspace is waited for by nobody. */
+    void (*abandon)(tandem_lane *lane, tandem_ticket ticket);
+
+    /* NULL is allowed. Tickets still open are abandoned. */
+    void (*close)(tandem_lane *lane);
+} tandem_backend;
+
+/* Every backend this build knows of, in the order a user is shown them: ane, metal, cuda, cpu,
+ * ref. Static; any thread. */
+const tandem_backend *const *tandem__backends(int *count);
+
+/* NULL for an unknown name. */
+const tandem_backend *tandem__backend_find(const char *name);
+
+#endif

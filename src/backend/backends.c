@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of backends. A new backend: its folder, a line here, a line in CMakeLists.txt. */
+#include "backend/backend.h"
+
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/ref/ref.h"
+
+static const tandem_backend *const backends[] = {&tandem__backend_cpu, &tandem__backend_ref};
+
+const tandem_backend *const *tandem__backends(int *count) {
+    *count = (int)(sizeof backends / sizeof backends[0]);
+    return backends;
+}
+
+const tandem_backend *tandem__backend_find(const char *name) {
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
+        if (strcmp(backends[i]->name, name) == 0) return backends[i];
+    }
+    return NULL;
+}
