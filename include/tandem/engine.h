@@ -52,6 +52,11 @@ TANDEM_API tandem_status tandem_engine_open(const tandem_engine_options *options
 /* NULL is allowed. No call may be under way. */
 TANDEM_API void tandem_engine_close(tandem_engine *engine);
 
+/* The folder of a model, by the name or folder a user gives: into `folder` of `size` bytes, without
+ * opening it. TANDEM_NOT_FOUND says which places were looked at. Any thread. */
+TANDEM_API tandem_status tandem_model_locate(const char *name, char *folder, size_t size,
+                                             tandem_error *err) TANDEM_NODISCARD;
+
 /* Borrowed until the engine closes. */
 typedef struct tandem_model_info {
     const char *name;

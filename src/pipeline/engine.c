@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening and closing an engine, and which lane serves.
+ *
+ * A lane is opened when the first request needs it, except that the lane that "auto" means is
+ * opened with the engine, so that its errors show at once. The reference is never chosen by itself.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/dtype.h"
+#include "base/fail.h"
+#include "base/mem.h"
+#include "pipeline/pipeline_internal.h"
+
+#define DEFAULT_MODEL        "sentence-transformers/all-MiniLM-L6-v2"
+#define DEFAULT_BATCH_TOKENS 1024
+#define REASON_BYTES         sizeof(((tandem_result *)0)->reason)
+
+static const char *const class_words[] = {"none", "latency", "throughput", "background"};
+
+static bool is_auto(const char *lane) {
+    return lane == NULL || strcmp(lane, "auto") == 0;
+}
+
+static tandem_status lane_open(tandem_engine *engine, engine_lane *lane, tandem_error *err) {
+    if (atomic_load_explicit(&lane->is_open, memory_order_acquire)) return TANDEM_OK;
+    (void)pthread_mutex_lock(&engine->open_mutex);
+    tandem_status status = TANDEM_OK;
+    if (!atomic_load_explicit(&lane->is_open, memory_order_relaxed)) {
+        /* The reference computes in double over f32 storage, whatever the engine's mode. */
+        const bool is_reference = lane->backend->lane_class == TANDEM_CLASS_NONE;
+        const int32_t longest = engine->source->plan->positions_max;
+        const tandem_backend_options options = {
+            .dtype = is_reference ? TANDEM_DTYPE_F32 : engine->dtype,
+            .tokens_max = engine->batch_tokens > longest ? engine->batch_tokens : longest,
+            .sequences_max = PIPELINE_SEQUENCES_MAX,
+            .in_flight_max = 1,
+            .pool = engine->pool,
+        };
+        status = lane->backend->open(engine->source->plan, &options, &lane->lane, err);
+        if (status == TANDEM_OK) {
+            lane->backend->capabilities(lane->lane, &lane->capabilities);
+            atomic_store_explicit(&lane->is_open, true, memory_order_release);
+        }
+    }
+    (void)pthread_mutex_unlock(&engine->open_mutex);
+    return status;
+}
+
+/* The class order of a request that names no lane or whose lane is missing. */
+static engine_lane *next_lane(tandem_engine *engine) {
+    static const tandem_lane_class order[] = {TANDEM_CLASS_LATENCY, TANDEM_CLASS_THROUGHPUT,
+                                              TANDEM_CLASS_BACKGROUND};
+    for (size_t c = 0; c < sizeof order / sizeof order[0]; c++) {
+        for (int i = 0; i < engine->lane_count; i++) {
+            engine_lane *lane = &engine->lanes[i];
+            if (lane->backend->lane_class == order[c] && lane->probe.is_available) return lane;
+        }
+    }
+    return NULL;
+}
+
+static engine_lane *find_lane(tandem_engine *engine, const char *name) {
+    for (int i = 0; i < engine->lane_count; i++) {
+        if (strcmp(engine->lanes[i].backend->name, name) == 0) return &engine->lanes[i];
+    }
+    return NULL;
+}
+
+/* Lanes of the design that this build has no backend for: asking for one is no mistake. */
+static bool is_lane_word(const char *name) {
+    static const char *const words[] = {"ane", "metal", "cuda", "cpu", "ref"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i], name) == 0) return true;
+    }
+    return false;
+}
+
+tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
+                                  engine_lane **lane, char *reason, tandem_error *err) {
+    if (!is_auto(name) && !is_lane_word(name)) {
+        return TANDEM_FAIL(err, INVALID,
+                           "lane: \"%s\", expected auto, ane, metal, cuda, cpu or ref", name);
+    }
+    engine_lane *found = is_auto(name) ? NULL : find_lane(engine, name);
+    if (found != NULL && found->probe.is_available) {
+        (void)snprintf(reason, REASON_BYTES, "asked for");
+    } else if (!is_auto(name) && fallback == TANDEM_FALLBACK_NONE) {
+        return TANDEM_FAIL(err, DEVICE, "lane %s is not available: %s", name,
+                           found == NULL ? "this build has no such backend" : found->probe.reason);
+    } else {
+        const char *why = found == NULL ? "not in this build" : found->probe.reason;
+        found = next_lane(engine);
+        if (found == NULL)
+            return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
+        if (is_auto(name))
+            (void)snprintf(reason, REASON_BYTES, "the only lane of its class order");
+        else
+            (void)snprintf(reason, REASON_BYTES, "fallback: lane %s: %.80s", name, why);
+    }
+    TANDEM_TRY(lane_open(engine, found, err));
+    *lane = found;
+    return TANDEM_OK;
+}
+
+static tandem_status open_source(const tandem_engine_options *options, tandem_engine *engine,
+                                 tandem_error *err) {
+    if (options->shape != NULL) {
+        return tandem__source_random(options->shape, 1, &engine->source, err);
+    }
+    const char *model = options->model == NULL ? DEFAULT_MODEL : options->model;
+    TANDEM_TRY(tandem__source_open(model, &engine->source, err));
+    return tandem_tokenizer_open(engine->source->tokenizer_path, &engine->tokenizer, err);
+}
+
+static tandem_status check_vocabulary(const tandem_engine *engine, tandem_error *err) {
+    if (engine->tokenizer == NULL) return TANDEM_OK;
+    const int32_t size = tandem_tokenizer_vocab_size(engine->tokenizer);
+    if (size <= engine->source->plan->vocab) return TANDEM_OK;
+    return TANDEM_FAIL(err, FORMAT, "%s: %d tokens, but the embedding table has %d rows",
+                       engine->source->tokenizer_path, size, engine->source->plan->vocab);
+}
+
+static tandem_status set_limits(const tandem_engine_options *options, tandem_engine *engine,
+                                tandem_error *err) {
+    const int32_t positions = engine->source->plan->positions_max;
+    if (options->max_length < 0 || options->max_length > positions) {
+        return TANDEM_FAIL(err, INVALID, "max_length: %d, expected 1 to the model's %d",
+                           options->max_length, positions);
+    }
+    engine->max_length = options->max_length > 0 ? options->max_length : engine->source->max_length;
+    if (options->batch_tokens < 0 || options->batch_tokens > 1 << 20) {
+        return TANDEM_FAIL(err, INVALID, "batch_tokens: %d, expected 1 to %d",
+                           options->batch_tokens, 1 << 20);
+    }
+    engine->batch_tokens = options->batch_tokens > 0 ? options->batch_tokens : DEFAULT_BATCH_TOKENS;
+    engine->dtype = TANDEM_DTYPE_F16;
+    if (options->dtype != NULL && !tandem__dtype_from_word(options->dtype, &engine->dtype)) {
+        return TANDEM_FAIL(err, INVALID, "dtype: \"%s\", expected f16, f32, bf16, i8, fp8 or auto",
+                           options->dtype);
+    }
+    return TANDEM_OK;
+}
+
+/* f16 is both the default and the fastest mode that every lane of today has. */
+static tandem_status settle_dtype(tandem_engine *engine, const char *lane, tandem_error *err) {
+    if (engine->dtype == TANDEM_DTYPE_AUTO) engine->dtype = TANDEM_DTYPE_F16;
+    const engine_lane *wanted = is_auto(lane) ? next_lane(engine) : find_lane(engine, lane);
+    if (wanted == NULL || wanted->backend->lane_class == TANDEM_CLASS_NONE) return TANDEM_OK;
+    if (wanted->backend->has_dtype(engine->dtype)) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "dtype: %s is not to be had on lane %s",
+                       tandem__dtype_word(engine->dtype), wanted->backend->name);
+}
+
+static tandem_status list_prompts(tandem_engine *engine, tandem_error *err) {
+    const int32_t count = engine->source->prompt_count;
+    if (count == 0) return TANDEM_OK;
+    const char **names = tandem__mem_calloc((size_t)count, sizeof *names);
+    if (names == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for %d prompts", count);
+    for (int32_t i = 0; i < count; i++) names[i] = engine->source->prompts[i].name;
+    engine->prompt_names = names;
+    return TANDEM_OK;
+}
+
+static tandem_status engine_fill(const tandem_engine_options *options, tandem_engine *engine,
+                                 tandem_error *err) {
+    int count = 0;
+    const tandem_backend *const *backends = tandem__backends(&count);
+    for (int i = 0; i < count; i++) {
+        engine->lanes[i].backend = backends[i];
+        backends[i]->probe(&engine->lanes[i].probe);
+    }
+    engine->lane_count = count;
+    if (options->threads < 0 || options->threads > 1024) {
+        return TANDEM_FAIL(err, INVALID, "threads: %d, expected 1 to 1024", options->threads);
+    }
+    TANDEM_TRY(tandem__pool_open(options->threads, &engine->pool, err));
+    TANDEM_TRY(open_source(options, engine, err));
+    TANDEM_TRY(check_vocabulary(engine, err));
+    TANDEM_TRY(set_limits(options, engine, err));
+    TANDEM_TRY(settle_dtype(engine, options->lane, err));
+    TANDEM_TRY(list_prompts(engine, err));
+    engine_lane *lane = NULL;
+    char reason[REASON_BYTES];
+    return tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err);
+}
+
+tandem_status tandem_engine_open(const tandem_engine_options *options, tandem_engine **engine,
+                                 tandem_error *err) {
+    tandem_engine *opened = tandem__mem_calloc(1, sizeof *opened);
+    if (opened == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for an engine");
+    if (pthread_mutex_init(&opened->open_mutex, NULL) != 0) {
+        tandem__mem_free(opened);
+        return TANDEM_FAIL(err, MEMORY, "no memory for a mutex");
+    }
+    const tandem_status status = engine_fill(options, opened, err);
+    if (status != TANDEM_OK) {
+        tandem_engine_close(opened);
+        return status;
+    }
+    *engine = opened;
+    return TANDEM_OK;
+}
+
+void tandem_engine_close(tandem_engine *engine) {
+    if (engine == NULL) return;
+    for (int i = 0; i < engine->lane_count; i++) {
+        if (engine->lanes[i].lane != NULL) engine->lanes[i].backend->close(engine->lanes[i].lane);
+    }
+    tandem_tokenizer_close(engine->tokenizer);
+    tandem__source_close(engine->source);
+    tandem__pool_close(engine->pool);
+    tandem__mem_free((void *)(uintptr_t)engine->prompt_names);
+    (void)pthread_mutex_destroy(&engine->open_mutex);
+    tandem__mem_free(engine);
+}
+
+void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info) {
+    const tandem_source *source = engine->source;
+    const tandem_plan *plan = source->plan;
+    *info = (tandem_model_info){
+        .name = source->name,
+        .folder = source->folder,
+        .family = plan->family,
+        .revision = source->revision,
+        .similarity = source->similarity,
+        .parameters = plan->parameters,
+        .dimensions = plan->dimensions,
+        .hidden = plan->hidden,
+        .layers = plan->layer_count,
+        .heads = plan->heads,
+        .vocab = plan->vocab,
+        .positions_max = plan->positions_max,
+        .max_length = engine->max_length,
+        .labels = plan->labels,
+        .prompt_count = source->prompt_count,
+        .prompt_names = engine->prompt_names,
+        .is_normalized = plan->is_normalized,
+    };
+}
+
+const tandem_tokenizer *tandem_engine_tokenizer(const tandem_engine *engine) {
+    return engine->tokenizer;
+}
+
+static void describe_lane(const tandem_backend *backend, const tandem_probe *probe,
+                          tandem_lane_info *info) {
+    *info = (tandem_lane_info){.name = backend->name,
+                               .lane_class = class_words[backend->lane_class],
+                               .dtype = "",
+                               .is_available = probe->is_available};
+    (void)snprintf(info->device, sizeof info->device, "%s", probe->device);
+    (void)snprintf(info->reason, sizeof info->reason, "%s", probe->reason);
+}
+
+int tandem_lanes(const tandem_engine *engine, tandem_lane_info *lanes) {
+    int count = 0;
+    const tandem_backend *const *backends = tandem__backends(&count);
+    for (int i = 0; i < count; i++) {
+        if (engine == NULL) {
+            tandem_probe probe = {0};
+            backends[i]->probe(&probe);
+            describe_lane(backends[i], &probe, &lanes[i]);
+            continue;
+        }
+        const engine_lane *lane = &engine->lanes[i];
+        describe_lane(lane->backend, &lane->probe, &lanes[i]);
+        if (!atomic_load_explicit(&lane->is_open, memory_order_acquire)) continue;
+        lanes[i].is_open = true;
+        lanes[i].dtype = tandem__dtype_word(lane->capabilities.dtype);
+        lanes[i].weights_bytes = lane->capabilities.weights_bytes;
+        lanes[i].workspace_bytes = lane->capabilities.workspace_bytes;
+        lanes[i].tokens_max = lane->capabilities.tokens_max;
+    }
+    return count;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the machine is: processor, memory, heat, where models lie. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+#endif
+
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "model/locate.h"
+#include "tandem/engine.h"
+
+/* The newest level in use. Flags rise with the ladder inside an architecture. */
+static const char *kernels_word(void) {
+    static const struct {
+        uint32_t flag;
+        const char *word;
+    } levels[] = {{TANDEM_CPU_AVX512, "avx512"}, {TANDEM_CPU_AVX2, "avx2"}};
+    const uint32_t flags = tandem__cpu_flags();
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (flags & levels[i].flag) return levels[i].word;
+    }
+    return "c";
+}
+
+#ifdef __APPLE__
+
+static void describe_memory(tandem_machine *machine) {
+    uint64_t total = 0;
+    size_t len = sizeof total;
+    if (sysctlbyname("hw.memsize", &total, &len, NULL, 0) == 0) {
+        machine->memory_bytes = (int64_t)total;
+    }
+    vm_statistics64_data_t stats;
+    mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
+    if (host_statistics64(mach_host_self(), HOST_VM_INFO64, (host_info64_t)&stats, &count) !=
+        KERN_SUCCESS) {
+        return;
+    }
+    const uint64_t pages = (uint64_t)stats.free_count + stats.inactive_count;
+    machine->memory_available_bytes = (int64_t)(pages * (uint64_t)getpagesize());
+}
+
+#else
+
+/* A line "Name:   1234 kB" of /proc/meminfo, in bytes; -1 if it has none. */
+static int64_t meminfo_bytes(const char *name) {
+    FILE *file = fopen("/proc/meminfo", "re");
+    if (file == NULL) return -1;
+    char line[256];
+    int64_t bytes = -1;
+    const size_t name_len = strlen(name);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, name_len) != 0) continue;
+        bytes = strtoll(line + name_len, NULL, 10) * 1024;
+        break;
+    }
+    (void)fclose(file);
+    return bytes;
+}
+
+/* A file that holds one number; -1 if there is none ("max" as well). */
+static int64_t file_number(const char *path) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return -1;
+    char line[64] = "";
+    char *end = line;
+    const bool has_line = fgets(line, sizeof line, file) != NULL;
+    (void)fclose(file);
+    const int64_t value = has_line ? strtoll(line, &end, 10) : -1;
+    return end == line ? -1 : value;
+}
+
+/* The machine's memory, or what the control group (cgroup v2) leaves of it. */
+static void describe_memory(tandem_machine *machine) {
+    machine->memory_bytes = meminfo_bytes("MemTotal:");
+    machine->memory_available_bytes = meminfo_bytes("MemAvailable:");
+    const int64_t limit = file_number("/sys/fs/cgroup/memory.max");
+    const int64_t used = file_number("/sys/fs/cgroup/memory.current");
+    if (limit <= 0) return;
+    if (limit < machine->memory_bytes) machine->memory_bytes = limit;
+    const int64_t left = used > 0 && used < limit ? limit - used : 0;
+    if (used > 0 && left < machine->memory_available_bytes) machine->memory_available_bytes = left;
+}
+
+#endif
+
+/* Linux: the processor's highest frequency allowed now over the highest it has. */
+static int32_t speed_limit_percent(void) {
+#ifdef __linux__
+    const int64_t now = file_number("/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq");
+    const int64_t most = file_number("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq");
+    if (now > 0 && most > 0) return (int32_t)(100 * now / most);
+#endif
+    return -1;
+}
+
+void tandem_machine_describe(tandem_machine *machine) {
+    *machine = (tandem_machine){
+        .processor = tandem__cpu_name(),
+        .kernels = kernels_word(),
+        .processors = tandem__cpu_count(),
+        .memory_bytes = -1,
+        .memory_available_bytes = -1,
+        .speed_limit_percent = speed_limit_percent(),
+    };
+    describe_memory(machine);
+    char cache[TANDEM_PATH_MAX];
+    if (tandem__model_cache(cache, NULL) == TANDEM_OK) {
+        (void)snprintf(machine->model_cache, sizeof machine->model_cache, "%.511s", cache);
+    }
+}
+
+tandem_status tandem_model_locate(const char *name, char *folder, size_t size, tandem_error *err) {
+    char found[TANDEM_PATH_MAX];
+    TANDEM_TRY(tandem__model_locate(name, found, err));
+    const int need = snprintf(folder, size, "%s", found);
+    if (need < 0 || (size_t)need >= size) {
+        return TANDEM_FAIL(err, CAPACITY, "%s: path is longer than %zu bytes", found, size);
+    }
+    return TANDEM_OK;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the pipeline share: the engine, its lanes, and the memory of one request. */
+#ifndef TANDEM_PIPELINE_INTERNAL_H
+#define TANDEM_PIPELINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "base/buffer.h"
+#include "base/pool.h"
+#include "model/model.h"
+#include "tandem/engine.h"
+#include "tandem/tokenizer.h"
+
+/* A backend of the table and, once it serves, its lane. */
+typedef struct engine_lane {
+    const tandem_backend *backend;
+    tandem_probe probe;
+    tandem_lane *lane; /* written once, under the engine's mutex; read after is_open */
+    _Atomic bool is_open;
+    tandem_capabilities capabilities;
+} engine_lane;
+
+struct tandem_engine {
+    tandem_source *source;
+    tandem_tokenizer *tokenizer; /* NULL for a shape */
+    tandem_pool *pool;
+    pthread_mutex_t open_mutex; /* lanes are opened one at a time */
+    engine_lane lanes[TANDEM_LANES_MAX];
+    int lane_count;
+    tandem_dtype dtype;
+    const char *const *prompt_names; /* [source->prompt_count] */
+    int32_t max_length;
+    int32_t batch_tokens; /* one batch holds at most this many, or one longer sequence */
+};
+
+/* Most sequences of one batch, for bounded arrays. */
+#define PIPELINE_SEQUENCES_MAX 512
+
+/* A run of ids that a lane computes as one sequence: a text, or one window of a long one. */
+typedef struct pipeline_unit {
+    uint32_t text;   /* index in the request */
+    uint32_t store;  /* which id store holds it */
+    size_t id_start; /* index in that store */
+    int32_t tokens;
+    int32_t skip; /* tokens at its start that pooling leaves out */
+    size_t row;   /* of the output; with TANDEM_TASK_EMBED_ALL its first */
+} pipeline_unit;
+
+/* Where a text's units stand in the store of the worker that encoded it. */
+typedef struct pipeline_place {
+    uint32_t store;
+    uint32_t units;
+    size_t first_unit;
+} pipeline_place;
+
+/* Ids that one worker made, text after text. */
+typedef struct pipeline_store {
+    tandem_encoding encoding; /* scratch */
+    tandem_buffer text;       /* scratch: prompt + text, or the text repaired */
+    tandem_buffer ids;        /* int32_t */
+    tandem_buffer types;      /* int32_t; empty unless the request has pairs */
+    tandem_buffer units;      /* pipeline_unit, in the order they were made */
+    tandem_error error;       /* first failure of this worker */
+    uint32_t error_text;      /* ... and the text it was in */
+} pipeline_store;
+
+/* Memory of one result, kept while the caller reuses it: after the first calls of a kind the hot
+ * path allocates nothing. */
+struct tandem_result_memory {
+    pipeline_store *stores; /* [store_count], one a worker */
+    int store_count;
+    tandem_buffer vectors; /* float */
+    tandem_buffer texts;   /* tandem_text_result */
+    tandem_buffer places;  /* pipeline_place, one a text */
+    tandem_buffer units;   /* pipeline_unit, in the order of the texts */
+    tandem_buffer batch;   /* int32_t: offsets, skips, ids, types of the batch being made */
+    tandem_buffer raw;     /* float: what a lane gave for one batch */
+};
+
+/* The lane that serves `name` ("auto", NULL or a backend's), opened if need be. `reason` of 120
+ * bytes is filled. TANDEM_NOT_FOUND for an unknown name, TANDEM_DEVICE where it is missing and
+ * `fallback` forbids another. */
+tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
+                                  engine_lane **lane, char *reason,
+                                  tandem_error *err) TANDEM_NODISCARD;
+
+/* Fills memory->units and the result's texts from the request's texts, on all threads. */
+tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_request *request,
+                                        tandem_result *result, tandem_error *err) TANDEM_NODISCARD;
+
+/* Puts the failure of the earliest text, if one failed, into the caller's record. */
+void tandem__pipeline_report(tandem_result *result, tandem_error *err);
+
+/* Runs one batch and waits for it. */
+tandem_status tandem__lane_run(engine_lane *lane, const tandem_batch *batch, tandem_output output,
+                               float *out, tandem_error *err) TANDEM_NODISCARD;
+
+/* Scales [n] to length 1; a zero vector stays zero. The sum is double, in index order. */
+void tandem__vector_normalize(float *vector, int32_t n);
+
+#endif
