@@ -21,19 +21,31 @@ find_library(YAJL_LIBRARY NAMES libyajl_s.a yajl_s yajl REQUIRED)
 find_path(YAJL_INCLUDE_DIR yajl/yajl_parse.h REQUIRED)
 target_include_directories(tandem_flags SYSTEM INTERFACE ${YAJL_INCLUDE_DIR})
 
+# The rooms together, twice: tandem is libtandem.a, tandem_shared is libtandem.so, which exports the
+# functions marked TANDEM_API and nothing of yajl.
 function(tandem_library)
     get_property(rooms GLOBAL PROPERTY TANDEM_ROOMS)
     add_library(tandem STATIC)
     add_library(tandem_shared SHARED)
-    set_target_properties(tandem_shared PROPERTIES OUTPUT_NAME tandem
-        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
     foreach(library tandem tandem_shared)
         foreach(room ${rooms})
             target_sources(${library} PRIVATE $<TARGET_OBJECTS:${room}>)
         endforeach()
-        target_include_directories(${library} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>)
-        target_link_libraries(${library} PUBLIC ${YAJL_LIBRARY} Threads::Threads m ${CMAKE_DL_LIBS})
+        target_include_directories(${library} INTERFACE
+            $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
+            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     endforeach()
+    set(libraries ${YAJL_LIBRARY} Threads::Threads m ${CMAKE_DL_LIBS})
+    target_link_libraries(tandem PUBLIC ${libraries})
+    target_link_libraries(tandem_shared PRIVATE ${libraries})
+    set_target_properties(tandem PROPERTIES EXPORT_NAME static)
+    set_target_properties(tandem_shared PROPERTIES EXPORT_NAME shared OUTPUT_NAME tandem
+        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+    if(APPLE)
+        target_link_options(tandem_shared PRIVATE "LINKER:-exported_symbol,_tandem_*")
+    else()
+        target_link_options(tandem_shared PRIVATE LINKER:--exclude-libs,ALL LINKER:--gc-sections)
+    endif()
     if(TANDEM_SANITIZE)
         target_link_options(tandem PUBLIC -fsanitize=${TANDEM_SANITIZE})
         target_link_options(tandem_shared PUBLIC -fsanitize=${TANDEM_SANITIZE})

@@ -2,7 +2,8 @@
 # Flags of every C file of ours. -ffp-contract=off: a compiler may not fuse a*b+c on its own, so
 # that a kernel gives the same bits whoever compiled it; kernels ask for FMA by intrinsic.
 add_library(tandem_flags INTERFACE)
-target_include_directories(tandem_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
+target_include_directories(tandem_flags INTERFACE
+    ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(tandem_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
     -Wvla -Wcast-align -Wwrite-strings -Wdouble-promotion -Wswitch-enum -Wimplicit-fallthrough

@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/setup.sh [--check] [build|test|peers]
+#
+# Installs the packages that tandem's build (default), its tests or its comparison with peers need:
+# Debian and Ubuntu by apt (with sudo unless root), macOS by Homebrew. Every need is probed for what
+# it is (a program, a header that compiles, a library that links), not for a package's name or a
+# stamp from an earlier run, so it is right when a package was removed and quick when nothing is
+# missing. Says what it is going to install before it does. With --check it installs nothing and
+# fails if something is missing.
+set -u
+
+check_only=no
+if [ "${1-}" = --check ]; then
+    check_only=yes
+    shift
+fi
+profile=${1-build}
+case $profile in
+build | test | peers) ;;
+*)
+    echo "usage: tools/setup.sh [--check] [build|test|peers]" >&2
+    exit 2
+    ;;
+esac
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# compiles COMPILER FLAGS... : a program read from stdin compiles and links.
+compiles() {
+    local compiler=$1 dir status
+    shift
+    dir=$(mktemp -d) || return 1
+    "$compiler" -x c - -o "$dir/probe" "$@" >/dev/null 2>&1
+    status=$?
+    rm -rf "$dir"
+    return $status
+}
+
+# links LIBRARY: the same where Homebrew's folders, which a compiler may not search, are added.
+links() { compiles cc ${extra_flags[@]+"${extra_flags[@]}"} "-l$1"; }
+
+# A prefix that the compiler does not search by itself, as Homebrew's.
+extra_flags=()
+if has brew; then
+    brew_prefix=${HOMEBREW_PREFIX-$(brew --prefix)}
+    extra_flags=("-I$brew_prefix/include" "-L$brew_prefix/lib")
+fi
+
+probe_c() { compiles cc <<<'#include <stdio.h>
+int main(void) { return puts("") < 0; }'; }
+probe_cmake() {
+    has cmake || return 1
+    cmake --version |
+        awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 3 || (v[1] == 3 && v[2] >= 25)) }'
+}
+probe_yajl() { links yajl <<<'#include <yajl/yajl_parse.h>
+int main(void) { return yajl_status_to_string(yajl_status_ok) == NULL; }'; }
+probe_cmocka() { links cmocka <<<'#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+int main(void) { return mock_type(int); }'; }
+probe_openblas() {
+    [ "$(uname -s)" = Darwin ] && return 0 # Accelerate is part of the system
+    compgen -G '/usr/lib/*/libopenblas.so*' || compgen -G '/usr/lib*/libopenblas.so*'
+}
+probe_clang_asan() {
+    compiles clang -fsanitize=address,undefined <<<'int main(void) { return 0; }'
+}
+probe_clang_fuzzer() { compiles clang -fsanitize=fuzzer,address <<<'#include <stddef.h>
+#include <stdint.h>
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) { (void)p; (void)n; return 0; }'; }
+probe_gcc_sanitizers() {
+    compiles cc -fsanitize=address,undefined <<<'int main(void) { return 0; }' &&
+        compiles cc -fsanitize=thread <<<'int main(void) { return 0; }'
+}
+probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
+probe_cxx() { has c++; }
+
+# Names of needs, one a line on stdin, as one line.
+joined() { cut -d '|' -f 1 | paste -s -d ',' - | sed 's/,/, /g'; }
+
+# A need: what a reader calls it | how it is probed | Debian packages | Homebrew formulas.
+needs_build='C compiler|probe_c|gcc libc6-dev|
+CMake 3.25 or newer|probe_cmake|cmake|cmake
+Ninja|has ninja|ninja-build|ninja
+pkg-config|has pkg-config|pkg-config|pkg-config
+yajl (JSON)|probe_yajl|libyajl-dev|yajl
+cmocka (tests)|probe_cmocka|libcmocka-dev|cmocka
+OpenBLAS (baseline of the benchmark)|probe_openblas|libopenblas0-pthread|
+curl|has curl|curl ca-certificates|
+Python 3|has python3|python3|python3'
+needs_test='C++ compiler (headers are tried from C++)|probe_cxx|g++|
+sanitizers of the C compiler|probe_gcc_sanitizers|gcc|
+clang|has clang|clang|llvm
+sanitizers of clang|probe_clang_asan|libclang-rt-dev|llvm
+libFuzzer|probe_clang_fuzzer|libclang-rt-dev|llvm
+llvm-symbolizer|has llvm-symbolizer|llvm|llvm
+clang-format|has clang-format|clang-format|clang-format
+shellcheck|has shellcheck|shellcheck|shellcheck
+nm and strip|has nm|binutils|'
+needs_peers='Python virtual environments|probe_venv|python3-venv|'
+
+needs=$needs_build
+[ "$profile" = test ] && needs=$needs$'\n'$needs_test
+[ "$profile" = peers ] && needs=$needs$'\n'$needs_peers
+
+# Prints the needs that are not met.
+list_missing() {
+    local name probe debian brew
+    while IFS='|' read -r name probe debian brew; do
+        $probe >/dev/null 2>&1 || echo "$name|$debian|$brew"
+    done <<<"$needs"
+}
+
+packages_of_column() {
+    cut -d '|' -f "$1" <<<"$missing" | tr ' ' '\n' | grep . | sort -u | tr '\n' ' '
+}
+
+fail() {
+    echo "tools/setup.sh: $*" >&2
+    exit 1
+}
+
+install_debian() {
+    local packages as_root=()
+    packages=$(packages_of_column 2)
+    if [ "$(id -u)" != 0 ]; then
+        has sudo || fail "needs root to install: apt-get install $packages"
+        as_root=(sudo)
+    fi
+    echo "Installing by apt: $packages"
+    "${as_root[@]}" apt-get update -q </dev/null >/dev/null ||
+        echo "apt-get update failed; trying with the lists there are" >&2
+    # shellcheck disable=SC2086 # a list of words
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends $packages </dev/null >/dev/null ||
+        fail "apt-get failed; needed: $packages"
+}
+
+install_macos() {
+    local formulas
+    formulas=$(packages_of_column 3)
+    probe_c || fail "no C compiler: run xcode-select --install, then again"
+    has brew || fail "Homebrew is needed (https://brew.sh) to install: $formulas"
+    echo "Installing by Homebrew: $formulas"
+    # shellcheck disable=SC2086 # a list of words
+    brew install -q $formulas || fail "brew failed; needed: $formulas"
+}
+
+missing=$(list_missing)
+[ -z "$missing" ] && exit 0
+if [ $check_only = yes ]; then
+    fail "missing: $(joined <<<"$missing"). Run: tools/setup.sh $profile"
+fi
+if [ "$(uname -s)" = Darwin ]; then
+    install_macos
+elif has apt-get; then
+    install_debian
+else
+    fail "no apt and no Homebrew here; install by hand: $(joined <<<"$missing")"
+fi
+missing=$(list_missing)
+[ -z "$missing" ] || fail "still missing after the installation: $(joined <<<"$missing")"

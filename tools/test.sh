@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/test.sh [--fast|--all]
+#
+# Everything `make test` runs: set-up, builds by gcc and clang without warnings, the tests on every
+# instruction set of this machine, under AddressSanitizer, UndefinedBehaviorSanitizer and
+# ThreadSanitizer, the fuzz targets for half a minute each, tidy. --fast (make check): the release
+# build's quick tests alone. --all: the long tests too.
+#
+# Each test of ctest counts as one, and so does each other step: a build, a fuzz target. A test that
+# says "skipped" counts as failed, because nothing here may be left out silently. Logs are in
+# build/test/. The last line is "N passed, N failed"; the exit status is 1 if any failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+mode=${1-}
+case $mode in
+'' | --fast | --all) ;;
+*)
+    echo "usage: tools/test.sh [--fast|--all]" >&2
+    exit 2
+    ;;
+esac
+
+logs=build/test
+seconds_each=30 # of fuzzing
+passed=0
+failed=0
+mkdir -p "$logs"
+
+# report STATE NAME SECONDS NOTE
+report() { printf '%-6s %-36s %4ss  %s\n' "$1" "$2" "$3" "$4"; }
+
+# Shows the end of a log, indented, so that a failure can be read where the logs cannot be had.
+show() { tail -n 40 "$1" | sed 's/^/    | /'; }
+
+# step NAME COMMAND... : counts as one test.
+step() {
+    local name=$1 start=$SECONDS log
+    shift
+    log=$logs/${name//[^a-z0-9]/_}.log
+    if "$@" >"$log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        report ok "$name" $((SECONDS - start)) ""
+        return 0
+    fi
+    failed=$((failed + 1))
+    report FAILED "$name" $((SECONDS - start)) "$log"
+    show "$log"
+    return 1
+}
+
+# attribute FILE NAME: a number from the head of ctest's JUnit file; 0 if it is not there.
+attribute() {
+    local value
+    value=$(sed -n "s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p" "$1" 2>/dev/null | head -n 1)
+    echo "${value:-0}"
+}
+
+# suite NAME PRESET CTEST_ARGUMENT... : counts the tests of one run of ctest.
+suite() {
+    local name=$1 preset=$2 start=$SECONDS log total bad
+    shift 2
+    log=$logs/${name//[^a-z0-9]/_}.log
+    local junit=$PWD/${log%.log}.xml
+    rm -f "$junit"
+    ctest --test-dir "build/$preset" --timeout 300 -j "$jobs" --output-on-failure \
+        --output-junit "$junit" "$@" >"$log" 2>&1 </dev/null
+    # The head of the file has one attribute a line or all on one, by ctest's version.
+    sed '/<testcase/,$d' "$junit" 2>/dev/null | tr '\n' ' ' | sed 's/ \([a-z]*=\)/\n \1/g' \
+        >"$junit.head"
+    total=$(attribute "$junit.head" tests)
+    bad=$(($(attribute "$junit.head" failures) + $(attribute "$junit.head" skipped) + \
+        $(attribute "$junit.head" disabled)))
+    if [ "$total" -eq 0 ]; then
+        total=1 bad=1
+        echo "no test ran" >>"$log"
+    fi
+    passed=$((passed + total - bad))
+    failed=$((failed + bad))
+    if [ "$bad" -eq 0 ]; then
+        report ok "$name" $((SECONDS - start)) "$total tests"
+    else
+        report FAILED "$name" $((SECONDS - start)) "$bad of $total, $log"
+        show "$log"
+    fi
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+# Processors this process may use.
+jobs=$( (nproc || sysctl -n hw.ncpu) 2>/dev/null | head -n 1)
+
+step "set-up" tools/setup.sh test || finish
+step "model" tools/fetch_model.sh
+step "build release" tools/build.sh release || finish
+
+if [ "$mode" = --fast ]; then
+    suite "release" release -L fast
+    finish
+fi
+if [ "$mode" = --all ]; then
+    suite "release, all" release
+else
+    suite "release" release -LE long
+fi
+for level in c avx2; do
+    [ "$level" = c ] || grep -qsw "$level" /proc/cpuinfo || continue
+    TANDEM_CPU=$level suite "release, at most $level" release -L fast
+done
+
+step "build by clang" tools/build.sh clang && suite "by clang" clang -L fast -LE long
+step "build with asan and ubsan" tools/build.sh dev && suite "asan and ubsan" dev -LE 'long|script'
+step "build with tsan" tools/build.sh tsan && suite "tsan" tsan -L threads
+if step "build fuzz targets" tools/build.sh fuzz; then
+    # Two at a time, each with a line of its own.
+    while read -r state name note; do
+        if [ "$state" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+        report "$state" "$name" "$seconds_each" "$note"
+        [ "$state" = ok ] || show "$logs/$name.log"
+    done < <(tools/fuzz.sh --report "$logs" "$seconds_each" </dev/null)
+fi
+step "coverage of the parsers" tools/fuzz_coverage.sh
+step "shell scripts" shellcheck .ci/run tools/*.sh tests/api/*.sh
+finish
