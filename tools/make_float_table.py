@@ -26,8 +26,8 @@ def scaled(k):
 def main():
     entries = [f"0x{scaled(k):016x}" for k in range(POWER_MIN, POWER_MAX + 1)]
     print("/* SPDX-License-Identifier: Apache-2.0 */")
-    print("/* Written by tools/make_float_table.py: 10^k for k = %d to %d, 64 bits, rounded up. */" %
-          (POWER_MIN, POWER_MAX))
+    print("/* Written by tools/make_float_table.py: "
+          "10^k for k = %d to %d, 64 bits, rounded up. */" % (POWER_MIN, POWER_MAX))
     print('#include "base/float_text_tables.h"\n')
     print("/* clang-format off */")
     print("const uint64_t tandem__float_powers[TANDEM_FLOAT_POWER_COUNT] = {")
