@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "base/hub_cache.h"
 #include "model/locate.h"
 #include "tandem/engine.h"
 
@@ -110,7 +111,7 @@ void tandem_machine_describe(tandem_machine *machine) {
     };
     describe_memory(machine);
     char cache[TANDEM_PATH_MAX];
-    if (tandem__model_cache(cache, NULL) == TANDEM_OK) {
+    if (tandem__hub_cache_folder(cache, NULL) == TANDEM_OK) {
         (void)snprintf(machine->model_cache, sizeof machine->model_cache, "%.511s", cache);
     }
 }
