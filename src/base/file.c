@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -80,6 +81,32 @@ void tandem__file_release(const tandem_map *map, size_t offset, size_t len) {
     const size_t end = offset + len == map->len ? map->len : (offset + len) & ~(page - 1);
     if (end <= start) return;
     (void)madvise((void *)((uintptr_t)map->bytes + start), end - start, MADV_DONTNEED);
+}
+
+static tandem_status map_new(int fd, const char *path, size_t len, tandem_map *map,
+                             tandem_error *err) {
+    if (ftruncate(fd, (off_t)len) != 0) return tandem__fail_errno(err, path, "cannot resize");
+    void *bytes = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) return tandem__fail_errno(err, path, "cannot map");
+    *map = (tandem_map){.bytes = bytes, .len = len};
+    return TANDEM_OK;
+}
+
+tandem_status tandem__file_temporary(size_t len, int *fd, tandem_map *map, tandem_error *err) {
+    const char *folder = getenv("TMPDIR");
+    char path[TANDEM_PATH_MAX];
+    if (folder == NULL || folder[0] == '\0') folder = "/tmp";
+    TANDEM_TRY(tandem__path_join(folder, "tandem-XXXXXX", path, err));
+    const int handle = mkstemp(path);
+    if (handle < 0) return tandem__fail_errno(err, folder, "cannot create a temporary file");
+    (void)unlink(path);
+    const tandem_status status = map_new(handle, path, len, map, err);
+    if (status != TANDEM_OK) {
+        (void)close(handle);
+        return status;
+    }
+    *fd = handle;
+    return TANDEM_OK;
 }
 
 static tandem_status read_all(int fd, const char *path, tandem_buffer *out, tandem_error *err) {

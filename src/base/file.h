@@ -28,6 +28,12 @@ void tandem__file_unmap(tandem_map *map);
  * leave the resident set, and come back from the file if they are read again. */
 void tandem__file_release(const tandem_map *map, size_t offset, size_t len);
 
+/* A file without a name in $TMPDIR (else /tmp), `len` > 0 bytes long, mapped read-only: what is
+ * written to `fd` shows in the map. The caller closes `fd` when all is written; the file is gone
+ * when the map is. */
+tandem_status tandem__file_temporary(size_t len, int *fd, tandem_map *map,
+                                     tandem_error *err) TANDEM_NODISCARD;
+
 /* Appends the file's bytes to `out`; TANDEM_CAPACITY over out's ceiling. */
 tandem_status tandem__file_read(const char *path, tandem_buffer *out,
                                 tandem_error *err) TANDEM_NODISCARD;

@@ -25,13 +25,14 @@ typedef struct tandem_prompt {
 
 typedef struct tandem_source {
     const tandem_plan *plan;
-    const char *name;           /* what the user asked for */
-    const char *folder;         /* where it was found; "" for random weights */
-    const char *tokenizer_path; /* "" for random weights */
-    const char *revision;       /* the Hub's commit, or "" */
-    int32_t max_length;         /* default truncation in tokens: sentence-transformers' own */
-    int32_t truncate_dim;       /* matryoshka default, 0 = none */
-    const tandem_prompt *prompts;
+    const char *name;             /* what the user asked for */
+    const char *folder;           /* where it was found; "" for random weights */
+    const char *tokenizer_path;   /* "" for random weights */
+    const char *revision;         /* the Hub's commit, or "" */
+    int32_t max_length;           /* default truncation in tokens: sentence-transformers' own */
+    int32_t truncate_dim;         /* matryoshka default, 0 = none */
+    bool is_lowercased;           /* texts are lower-cased before the tokenizer's own normaliser */
+    const tandem_prompt *prompts; /* "query" and "document" are always there, perhaps empty */
     int32_t prompt_count;
     int32_t default_prompt;              /* index, or -1 */
     bool is_prompt_pooled;               /* include_prompt of the pooling's configuration */

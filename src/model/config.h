@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.json into the numbers and flags of a plan: everything but the weights' views. Each number
+ * is bounded here, so that what is allocated from it later is bounded too. */
+#ifndef TANDEM_MODEL_CONFIG_H
+#define TANDEM_MODEL_CONFIG_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "model/family.h"
+#include "model/plan.h"
+
+#define TANDEM_LAYERS_MAX 512
+#define TANDEM_LABELS_MAX 65536
+
+typedef struct tandem_config {
+    const tandem_family *family;
+    tandem_dims dims;
+    bool is_classifier;        /* "architectures" names a ...ForSequenceClassification */
+    const char *const *labels; /* [plan->labels], in the arena */
+} tandem_config;
+
+/* Labels are copied to `arena`. Messages name the field. */
+tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, tandem_plan *plan,
+                                  tandem_config *config, tandem_error *err) TANDEM_NODISCARD;
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* modules.json: which modules follow the transformer, and each one's own config.json.
+ *
+ * A module is known by the last part of its class ("sentence_transformers.models.Pooling" and
+ * "sentence_transformers.sentence_transformer.modules.pooling.Pooling" are one class over the
+ * years). Classes from elsewhere are Python code of the model's author, which only Python can run.
+ * Order matters: one transformer, one pooling, dense layers, at most one normalisation, last. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "model/settings.h"
+
+#define FEATURES_MAX 65536
+
+/* The tests of sentence-transformers' _validate_relative_path, and a length. */
+static bool is_inside(tandem_str path) {
+    if (path.len >= TANDEM_INNER_MAX) return false;
+    if (path.len > 0 && (path.ptr[0] == '/' || path.ptr[0] == '\\')) return false;
+    size_t start = 0;
+    for (size_t i = 0; i <= path.len; i++) {
+        const char c = i < path.len ? path.ptr[i] : '/';
+        if (c == '\0' || c == ':') return false;
+        if (c != '/' && c != '\\') continue;
+        if (i - start == 2 && memcmp(path.ptr + start, "..", 2) == 0) return false;
+        start = i + 1;
+    }
+    return true;
+}
+
+static tandem_status pooling_from_word(tandem_str word, tandem_pooling *pooling,
+                                       tandem_error *err) {
+    static const struct {
+        const char *word;
+        tandem_pooling pooling;
+    } words[] = {
+        {"mean", TANDEM_POOLING_MEAN},
+        {"cls", TANDEM_POOLING_CLS},
+        {"max", TANDEM_POOLING_MAX},
+        {"lasttoken", TANDEM_POOLING_LAST},
+        {"weightedmean", TANDEM_POOLING_WEIGHTED_MEAN},
+        {"mean_sqrt_len_tokens", TANDEM_POOLING_MEAN_SQRT},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (!tandem__str_is(word, words[i].word)) continue;
+        *pooling = words[i].pooling;
+        return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, FORMAT,
+                       "pooling_mode: \"%.*s\", expected mean, cls, max, lasttoken, "
+                       "weightedmean or mean_sqrt_len_tokens",
+                       TANDEM_STR_ARG(word));
+}
+
+/* Since release 5: a word, or a list of words. */
+static tandem_status read_pooling_mode(const tandem_json *mode, tandem_pooling *pooling,
+                                       tandem_error *err) {
+    const tandem_json *word = mode;
+    if (mode->kind == TANDEM_JSON_ARRAY) {
+        if (mode->count > 1) {
+            return TANDEM_FAIL(err, UNSUPPORTED,
+                               "pooling_mode: %u modes, expected one: joined "
+                               "poolings are not supported",
+                               mode->count);
+        }
+        word = mode->first;
+    }
+    if (word == NULL || word->kind != TANDEM_JSON_STRING) {
+        return TANDEM_FAIL(err, FORMAT, "pooling_mode: %s, expected a word",
+                           tandem__json_label(word).text);
+    }
+    return pooling_from_word(word->text, pooling, err);
+}
+
+/* Before: one flag a mode. None set means mean. */
+static tandem_status read_pooling_flags(const tandem_json *root, tandem_pooling *pooling,
+                                        tandem_error *err) {
+    static const struct {
+        const char *key;
+        tandem_pooling pooling;
+    } flags[] = {
+        {"pooling_mode_cls_token", TANDEM_POOLING_CLS},
+        {"pooling_mode_max_tokens", TANDEM_POOLING_MAX},
+        {"pooling_mode_mean_tokens", TANDEM_POOLING_MEAN},
+        {"pooling_mode_mean_sqrt_len_tokens", TANDEM_POOLING_MEAN_SQRT},
+        {"pooling_mode_weightedmean_tokens", TANDEM_POOLING_WEIGHTED_MEAN},
+        {"pooling_mode_lasttoken", TANDEM_POOLING_LAST},
+    };
+    const char *first = NULL;
+    *pooling = TANDEM_POOLING_MEAN;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        bool is_set = false;
+        TANDEM_TRY(tandem__json_read_bool(root, flags[i].key, &is_set, err));
+        if (!is_set) continue;
+        if (first != NULL) {
+            return TANDEM_FAIL(err, UNSUPPORTED,
+                               "%s: true beside %s, expected one: joined "
+                               "poolings are not supported",
+                               flags[i].key, first);
+        }
+        first = flags[i].key;
+        *pooling = flags[i].pooling;
+    }
+    return TANDEM_OK;
+}
+
+static tandem_status read_pooling(const tandem_json *root, tandem_modules *modules,
+                                  tandem_error *err) {
+    const tandem_json *mode = tandem__json_get(root, "pooling_mode");
+    if (mode != NULL)
+        TANDEM_TRY(read_pooling_mode(mode, &modules->pooling, err));
+    else
+        TANDEM_TRY(read_pooling_flags(root, &modules->pooling, err));
+    modules->is_prompt_pooled = true;
+    return tandem__json_read_bool(root, "include_prompt", &modules->is_prompt_pooled, err);
+}
+
+static tandem_status read_dense_activation(const tandem_json *root, tandem_activation *activation,
+                                           tandem_error *err) {
+    static const struct {
+        const char *name;
+        tandem_activation activation;
+    } names[] = {
+        {"torch.nn.modules.activation.Tanh", TANDEM_ACTIVATION_TANH},
+        {"torch.nn.modules.linear.Identity", TANDEM_ACTIVATION_NONE},
+        {"torch.nn.modules.activation.GELU", TANDEM_ACTIVATION_GELU_ERF},
+        {"torch.nn.modules.activation.ReLU", TANDEM_ACTIVATION_RELU},
+        {"torch.nn.modules.activation.SiLU", TANDEM_ACTIVATION_SILU},
+    };
+    tandem_str name = tandem__str(names[0].name);
+    TANDEM_TRY(tandem__json_read_str(root, "activation_function", &name, err));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!tandem__str_is(name, names[i].name)) continue;
+        *activation = names[i].activation;
+        return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, UNSUPPORTED,
+                       "activation_function: \"%.*s\", expected Tanh, Identity, "
+                       "GELU, ReLU or SiLU of torch.nn.modules",
+                       TANDEM_STR_ARG(name));
+}
+
+/* Only the pooled vector can be what a module reads and writes. */
+static tandem_status check_feature(const tandem_json *root, const char *key, tandem_error *err) {
+    tandem_str name = TANDEM_STR("sentence_embedding");
+    TANDEM_TRY(tandem__json_read_str(root, key, &name, err));
+    if (tandem__str_is(name, "sentence_embedding")) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "%s: \"%.*s\", expected \"sentence_embedding\"", key,
+                       TANDEM_STR_ARG(name));
+}
+
+static tandem_status read_dense(const tandem_json *root, tandem_dense_module *dense,
+                                tandem_error *err) {
+    int64_t in = 0;
+    int64_t out = 0;
+    TANDEM_TRY(tandem__json_read_int(root, "in_features", 1, FEATURES_MAX, &in, err));
+    TANDEM_TRY(tandem__json_read_int(root, "out_features", 1, FEATURES_MAX, &out, err));
+    if (in == 0 || out == 0) {
+        return TANDEM_FAIL(err, FORMAT, "%s: nothing, expected an integer from 1 to %d",
+                           in == 0 ? "in_features" : "out_features", FEATURES_MAX);
+    }
+    dense->in_features = (int32_t)in;
+    dense->out_features = (int32_t)out;
+    dense->has_bias = true;
+    TANDEM_TRY(tandem__json_read_bool(root, "bias", &dense->has_bias, err));
+    TANDEM_TRY(read_dense_activation(root, &dense->activation, err));
+    bool has_residual = false;
+    TANDEM_TRY(tandem__json_read_bool(root, "use_residual", &has_residual, err));
+    if (has_residual) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "use_residual: true, expected false");
+    }
+    TANDEM_TRY(check_feature(root, "module_input_name", err));
+    return check_feature(root, "module_output_name", err);
+}
+
+static tandem_status add_dense(const tandem_folder *folder, const char *inner,
+                               tandem_modules *modules, tandem_error *err) {
+    if (modules->dense_count == TANDEM_DENSE_MAX) {
+        return TANDEM_FAIL(err, CAPACITY, "over %d Dense modules", TANDEM_DENSE_MAX);
+    }
+    tandem_dense_module *dense = &modules->dense[modules->dense_count];
+    modules->dense_count++;
+    memcpy(dense->inner, inner, TANDEM_INNER_MAX);
+    const tandem_json *root = NULL;
+    TANDEM_TRY(tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
+    return tandem__folder_blame(folder, inner, "config.json", read_dense(root, dense, err), err);
+}
+
+/* The modules in front of the one that is being added. */
+typedef struct module_chain {
+    bool has_transformer;
+    bool has_pooling;
+} module_chain;
+
+static tandem_status add_module(const tandem_folder *folder, tandem_str class, const char *inner,
+                                module_chain *chain, tandem_modules *modules, tandem_error *err) {
+    if (tandem__str_is(class, "Transformer")) {
+        if (chain->has_transformer) {
+            return TANDEM_FAIL(err, UNSUPPORTED, "two Transformer modules, expected one");
+        }
+        chain->has_transformer = true;
+        memcpy(modules->inner, inner, TANDEM_INNER_MAX);
+        return TANDEM_OK;
+    }
+    if (tandem__str_is(class, "Dropout")) return TANDEM_OK; /* does nothing at inference */
+    if (!chain->has_transformer || modules->is_normalized ||
+        chain->has_pooling == tandem__str_is(class, "Pooling")) {
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "a %.*s module at this place, expected the order "
+                           "Transformer, Pooling, Dense, Normalize",
+                           TANDEM_STR_ARG(class));
+    }
+    const tandem_json *root = NULL;
+    if (tandem__str_is(class, "Pooling")) {
+        chain->has_pooling = true;
+        TANDEM_TRY(
+            tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
+        return tandem__folder_blame(folder, inner, "config.json", read_pooling(root, modules, err),
+                                    err);
+    }
+    if (tandem__str_is(class, "Dense")) return add_dense(folder, inner, modules, err);
+    modules->is_normalized = true;
+    TANDEM_TRY(tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
+    tandem_status status = check_feature(root, "module_input_name", err);
+    if (status == TANDEM_OK) status = check_feature(root, "module_output_name", err);
+    return tandem__folder_blame(folder, inner, "config.json", status, err);
+}
+
+/* The class's own name, if it is one of those that can be run. */
+static tandem_status known_class(tandem_str type, tandem_str *class, tandem_error *err) {
+    static const char *const known[] = {"Transformer", "Pooling", "Dense", "Normalize", "Dropout"};
+    if (!tandem__str_starts(type, "sentence_transformers.")) {
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "type: \"%.*s\" is code of the model's own, expected "
+                           "a module of sentence_transformers",
+                           TANDEM_STR_ARG(type));
+    }
+    size_t dot = type.len;
+    while (type.ptr[dot - 1] != '.') dot--;
+    *class = (tandem_str){type.ptr + dot, type.len - dot};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (tandem__str_is(*class, known[i])) return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, UNSUPPORTED,
+                       "type: \"%.*s\", expected Transformer, Pooling, Dense, "
+                       "Normalize or Dropout",
+                       TANDEM_STR_ARG(type));
+}
+
+static tandem_status read_entry(const tandem_folder *folder, const tandem_json *entry,
+                                module_chain *chain, tandem_modules *modules, tandem_error *err) {
+    tandem_str type = TANDEM_STR("");
+    tandem_str path = TANDEM_STR("");
+    tandem_str class = TANDEM_STR("");
+    tandem_status status = TANDEM_OK;
+    if (entry->kind != TANDEM_JSON_OBJECT) {
+        status = TANDEM_FAIL(err, FORMAT, "%s, expected an object with type and path",
+                             tandem__json_label(entry).text);
+    }
+    if (status == TANDEM_OK) status = tandem__json_read_str(entry, "type", &type, err);
+    if (status == TANDEM_OK) status = tandem__json_read_str(entry, "path", &path, err);
+    if (status == TANDEM_OK) status = known_class(type, &class, err);
+    if (status == TANDEM_OK && !is_inside(path)) {
+        status = TANDEM_FAIL(err, FORMAT, "path: \"%.*s\", expected a folder inside the model's",
+                             TANDEM_STR_ARG(path));
+    }
+    if (status != TANDEM_OK) {
+        return tandem__folder_blame(folder, "", "modules.json", status, err);
+    }
+    char inner[TANDEM_INNER_MAX] = "";
+    if (path.len > 0) memcpy(inner, path.ptr, path.len);
+    return add_module(folder, class, inner, chain, modules, err);
+}
+
+/* A save of another kind of model (a cross-encoder, a sparse encoder) keeps its own modules, which
+ * are no sentence embedding; sentence-transformers then takes the default ones. */
+static tandem_status is_other_kind(const tandem_folder *folder, bool *is_other, tandem_error *err) {
+    const tandem_json *root = NULL;
+    const char *name = "config_sentence_transformers.json";
+    TANDEM_TRY(tandem__folder_json(folder, "", name, TANDEM_JSON_OBJECT, &root, err));
+    tandem_str kind = TANDEM_STR("SentenceTransformer");
+    const tandem_status status = tandem__json_read_str(root, "model_type", &kind, err);
+    *is_other = !tandem__str_is(kind, "SentenceTransformer");
+    return tandem__folder_blame(folder, "", name, status, err);
+}
+
+tandem_status tandem__modules_read(const tandem_folder *folder, tandem_modules *modules,
+                                   tandem_error *err) {
+    *modules = (tandem_modules){.pooling = TANDEM_POOLING_MEAN, .is_prompt_pooled = true};
+    const tandem_json *root = NULL;
+    TANDEM_TRY(tandem__folder_json(folder, "", "modules.json", TANDEM_JSON_ARRAY, &root, err));
+    if (root == NULL) return TANDEM_OK;
+    bool is_other = false;
+    TANDEM_TRY(is_other_kind(folder, &is_other, err));
+    if (is_other) return TANDEM_OK;
+    modules->is_listed = true;
+    modules->pooling = TANDEM_POOLING_NONE;
+    module_chain chain = {false, false};
+    TANDEM_JSON_EACH(entry, root) {
+        TANDEM_TRY(read_entry(folder, entry, &chain, modules, err));
+    }
+    if (chain.has_transformer) return TANDEM_OK;
+    return tandem__folder_blame(
+        folder, "", "modules.json",
+        TANDEM_FAIL(err, UNSUPPORTED, "no Transformer module, expected one"), err);
+}
