@@ -11,12 +11,19 @@ void tandem_attention_fill(tandem_attention_kernels *kernels, uint32_t cpu_flags
 #undef ATTENTION_KERNEL
 }
 
-/* Scratch, for L rounded up to 32 (Lp):
- *
- *     [ Kᵀ: D x Lp ][ scores: 16 rows x Lp ][ row sums: 16 ]        floats
- */
+tandem_attention_layout tandem_attention_layout_of(int tokens, int head_dim) {
+    const size_t keys = ((size_t)tokens + 15) / 16 * 16;
+    const size_t width = ((size_t)head_dim + 15) / 16 * 16;
+    tandem_attention_layout layout;
+    layout.scores_at = keys * width;
+    layout.ld_scores = keys + 16; /* not a multiple of 4 KB for any usual length */
+    layout.sums_at = layout.scores_at + TANDEM_ATTENTION_ROWS_MAX * layout.ld_scores;
+    layout.values_at = layout.sums_at + TANDEM_ATTENTION_ROWS_MAX * width;
+    layout.floats = layout.values_at + keys * width;
+    return layout;
+}
+
 size_t tandem_attention_scratch_bytes(int tokens, int head_dim) {
     TANDEM_ASSERT(tokens > 0 && head_dim > 0);
-    const size_t padded = ((size_t)tokens + 31) / 32 * 32;
-    return (padded * ((size_t)head_dim + 16) + 16) * sizeof(float);
+    return tandem_attention_layout_of(tokens, head_dim).floats * sizeof(float);
 }

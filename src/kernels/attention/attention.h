@@ -53,7 +53,24 @@ void tandem_attention_fill(tandem_attention_kernels *kernels, uint32_t cpu_flags
 /* Rises with tokens and head_dim: ask for the longest sequence once. A multiple of 64. */
 size_t tandem_attention_scratch_bytes(int tokens, int head_dim);
 
-/* The definition: double accumulation, exact exp. Scratch: tokens doubles fit. */
+/* What lies where in the scratch, in floats; for kernels.
+ *
+ *     [ Kᵀ: D x L ][ scores: 16 rows x ld_scores ][ sums: 16 rows x D ][ V: L x D ]
+ *
+ * with L and D rounded up to 16. */
+#define TANDEM_ATTENTION_ROWS_MAX 16
+
+typedef struct tandem_attention_layout {
+    size_t scores_at;
+    size_t ld_scores;
+    size_t sums_at;
+    size_t values_at;
+    size_t floats;
+} tandem_attention_layout;
+
+tandem_attention_layout tandem_attention_layout_of(int tokens, int head_dim);
+
+/* The definition: double accumulation, exact exp. Scratch may be NULL. */
 tandem_attention_function tandem_attention_f32__ref;
 
 #define ATTENTION_KERNEL(name, flags) tandem_attention_function name;

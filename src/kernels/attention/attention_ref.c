@@ -20,7 +20,7 @@ void tandem_attention_f32__ref(const tandem_attention_args *args, int row_begin,
                                float *scratch) {
     (void)scratch;
     for (int row = row_begin; row < row_end; row++) {
-        double largest = -INFINITY;
+        double largest = (double)-INFINITY;
         for (int key = 0; key < args->tokens; key++) {
             const double s = score(args, row, key);
             if (s > largest || isnan(s)) largest = s;
