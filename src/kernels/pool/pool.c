@@ -65,7 +65,7 @@ void tandem_pool_rows(tandem_pool_kind kind, const float *x, size_t stride, int 
         pool_sums(x, stride, rows, width, false, sqrt(count), out);
         return;
     }
-    TANDEM_ASSERT(!"a pooling kind of the enum");
+    TANDEM_ASSERT(kind <= TANDEM_POOL_MEAN_SQRT);
 }
 
 void tandem_pool_normalize(float *x, int n) {

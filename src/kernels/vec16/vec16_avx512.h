@@ -12,6 +12,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Without optimisation gcc's intrinsics with an immediate are macros, whose own mask constants
+ * -Wconversion then sees. */
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#endif
+
 #define V16_INLINE static inline __attribute__((always_inline))
 
 typedef __m512 v16;
