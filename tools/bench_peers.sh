@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/bench_peers.sh [STSB.csv [OPTION...]]: makes .venv with the peers of tools/peers.txt,
+# builds, and runs tools/bench_peers.py. PEERS_PYTHON names another Python that has them already.
+set -eu
+cd "$(dirname "$0")/.."
+tools/setup.sh peers
+tools/build.sh release
+folder=$(tools/fetch_model.sh)
+
+python=${PEERS_PYTHON:-.venv/bin/python}
+if [ -z "${PEERS_PYTHON-}" ] && ! cmp -s tools/peers.txt .venv/peers.txt; then
+    echo "Installing the peers of tools/peers.txt into .venv (about 1 GB, once)"
+    python3 -m venv .venv
+    index=() # PyTorch without CUDA is a quarter of the size, where its index can be reached
+    cpu=https://download.pytorch.org/whl/cpu
+    curl -fsI --connect-timeout 5 "$cpu/torch/" >/dev/null 2>&1 && index=(--extra-index-url "$cpu")
+    .venv/bin/python -m pip install -q --disable-pip-version-check \
+        ${index[@]+"${index[@]}"} -r tools/peers.txt
+    cp tools/peers.txt .venv/peers.txt
+fi
+
+arguments=(--folder "$folder")
+if [ $# -gt 0 ]; then
+    arguments+=(--stsb "$1")
+    shift
+else
+    echo "For the STS-B rows: make bench-peers STSB=stsb-en-test.csv, the English test split of"
+    echo "https://github.com/PhilipMay/stsb-multi-mt (data/stsb-en-test.csv)"
+fi
+exec "$python" -W ignore tools/bench_peers.py "${arguments[@]}" "$@"
