@@ -14,6 +14,7 @@
 #define TANDEM_BACKEND_BACKEND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/pool.h"
@@ -39,8 +40,8 @@ typedef enum tandem_output {
     TANDEM_OUTPUT_TOKENS = 1, /* [T, H], the last hidden states */
     TANDEM_OUTPUT_HEAD = 2,   /* [B, labels], logits */
     TANDEM_OUTPUT_SPARSE = 3, /* [B, V] */
-    TANDEM_OUTPUT_STATES = 4, /* [layer_count + 1, T, H], after the embeddings and each layer; for
-                                 tests, not every backend has it */
+    TANDEM_OUTPUT_STATES = 4, /* [layer_count + 1, T, H], after the embeddings and each layer,
+                                 before a final norm; for tests, not every backend has it */
 } tandem_output;
 
 typedef enum tandem_lane_class {
@@ -98,8 +99,10 @@ typedef struct tandem_backend {
 
     /* `out` is caller-owned, [as tandem_output says] f32 row-major, written until the ticket is
      * finished or abandoned; unspecified on error. TANDEM_CAPACITY over a limit or with
-     * in_flight_max tickets open; TANDEM_INVALID for an id outside the vocabulary or a sequence
-     * longer than positions_max. Any thread. */
+     * in_flight_max tickets open (a synchronous lane waits for its turn instead); TANDEM_INVALID
+     * for an id outside the vocabulary or a sequence longer than positions_max; TANDEM_UNSUPPORTED
+     * for an output that the plan or the backend lacks; TANDEM_NUMERIC for a result that is NaN or
+     * infinite, by sequence. Any thread. */
     tandem_status (*submit)(tandem_lane *lane, const tandem_batch *batch, tandem_output output,
                             float *out, tandem_ticket *ticket, tandem_error *err);
 
@@ -124,5 +127,46 @@ const tandem_backend *const *tandem__backends(int *count);
 
 /* NULL for an unknown name. */
 const tandem_backend *tandem__backend_find(const char *name);
+
+/* What backends have in common (check.c). */
+
+/* poll, wait and abandon of a lane whose submit returns when the batch is done. */
+tandem_status tandem__synchronous_poll(tandem_lane *lane, tandem_ticket ticket, bool *is_done,
+                                       tandem_error *err);
+tandem_status tandem__synchronous_wait(tandem_lane *lane, tandem_ticket ticket, uint64_t timeout_ns,
+                                       tandem_error *err);
+void tandem__synchronous_abandon(tandem_lane *lane, tandem_ticket ticket);
+
+/* Every shape and number of the plan against each other; TANDEM_INVALID names layer and slot. A
+ * plan that passes can be run without a further check. */
+tandem_status tandem__plan_check(const tandem_plan *plan, tandem_error *err) TANDEM_NODISCARD;
+
+/* The batch against the plan and the lane's limits, as submit promises. */
+tandem_status tandem__batch_check(const tandem_plan *plan, const tandem_capabilities *limits,
+                                  const tandem_batch *batch, tandem_error *err) TANDEM_NODISCARD;
+
+/* Whether the plan has what the output needs. SPARSE is left to the backend. */
+tandem_status tandem__output_check(const tandem_plan *plan, tandem_output output,
+                                   tandem_error *err) TANDEM_NODISCARD;
+
+/* Floats of one row of the output, and rows: B, T, or (layer_count + 1) * T. */
+int32_t tandem__output_width(const tandem_plan *plan, tandem_output output);
+int64_t tandem__output_rows(const tandem_plan *plan, tandem_output output,
+                            const tandem_batch *batch);
+
+/* TANDEM_NUMERIC, with the first sequence concerned, unless all of `out` is finite. */
+tandem_status tandem__output_verify(const tandem_plan *plan, tandem_output output,
+                                    const tandem_batch *batch, const float *out,
+                                    tandem_error *err) TANDEM_NODISCARD;
+
+bool tandem__floats_are_finite(const float *values, size_t count);
+
+/* What is added to the scaled score of a query and a key `distance` tokens after it (before it:
+ * negative) by head `head`: ALiBi, relative positions; 0 in plans that have neither. `relative` is
+ * plan->relative_bias as f32. */
+float tandem__plan_bias(const tandem_plan *plan, const float *relative, int head, int distance);
+
+/* "absolute", "rope", ... for messages. */
+const char *tandem__position_word(tandem_position position);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
+#include "base/assert.h"
 
 static const tandem_backend *const backends[] = {&tandem__backend_cpu, &tandem__backend_ref};
 
@@ -19,4 +20,27 @@ const tandem_backend *tandem__backend_find(const char *name) {
         if (strcmp(backends[i]->name, name) == 0) return backends[i];
     }
     return NULL;
+}
+
+tandem_status tandem__synchronous_poll(tandem_lane *lane, tandem_ticket ticket, bool *is_done,
+                                       tandem_error *err) {
+    (void)lane;
+    (void)err;
+    TANDEM_ASSERT(ticket != 0);
+    *is_done = true;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__synchronous_wait(tandem_lane *lane, tandem_ticket ticket, uint64_t timeout_ns,
+                                       tandem_error *err) {
+    (void)lane;
+    (void)timeout_ns;
+    (void)err;
+    TANDEM_ASSERT(ticket != 0);
+    return TANDEM_OK;
+}
+
+void tandem__synchronous_abandon(tandem_lane *lane, tandem_ticket ticket) {
+    (void)lane;
+    (void)ticket;
 }

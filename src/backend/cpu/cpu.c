@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cpu lane's table. submit computes on the caller's thread and the pool's and is done when it
+ * returns; callers take turns. Nothing is allocated after open. */
+#include "backend/cpu/cpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu_internal.h"
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "base/mem.h"
+
+static bool has_dtype(tandem_dtype dtype) {
+    return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16;
+}
+
+static const char *kernel_word(uint32_t flags) {
+    if (flags & TANDEM_CPU_AVX512) return "avx512";
+    if (flags & TANDEM_CPU_AVX2) return "avx2";
+    if (flags & TANDEM_CPU_NEON) return "neon";
+    return "plain C";
+}
+
+static void probe(tandem_probe *out) {
+    *out = (tandem_probe){.is_available = true};
+    (void)snprintf(out->device, sizeof out->device, "%s, %d threads, %s", tandem__cpu_name(),
+                   tandem__cpu_count(), kernel_word(tandem__cpu_flags()));
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t stride_of(size_t floats) {
+    const size_t line = TANDEM_ALIGNMENT / sizeof(float);
+    const size_t stride = (floats + line - 1) / line * line;
+    return stride % 256 == 0 ? stride + line : stride;
+}
+
+static void set_sizes(cpu_lane *lane) {
+    const tandem_plan *plan = lane->plan;
+    const size_t inner = (size_t)plan->heads * (size_t)plan->head_dim;
+    for (int i = 0; i < plan->layer_count; i++)
+        lane->has_gate = lane->has_gate || plan->layers[i].gate.weight.data != NULL;
+    lane->strides =
+        (cpu_strides){.x = stride_of((size_t)plan->hidden),
+                      .qkv = stride_of(3 * inner),
+                      .context = stride_of(inner),
+                      .ffn = stride_of(larger((size_t)plan->ffn, (size_t)plan->word.cols))};
+    lane->row_block = tandem_gemm_row_block(plan->ffn);
+}
+
+static size_t widest_pooled(const tandem_plan *plan) {
+    size_t widest = larger((size_t)plan->hidden, (size_t)plan->head_dense.weight.rows);
+    for (int i = 0; i < plan->dense_count; i++)
+        widest = larger(widest, (size_t)plan->dense[i].linear.weight.rows);
+    return stride_of(widest);
+}
+
+/* The next part of the workspace; NULL while the sizes are only added up. */
+static void *carve(cpu_workspace *ws, size_t bytes) {
+    void *part = ws->memory == NULL ? NULL : ws->memory + ws->bytes;
+    ws->bytes += (bytes + TANDEM_ALIGNMENT - 1) / TANDEM_ALIGNMENT * TANDEM_ALIGNMENT;
+    return part;
+}
+
+/* One allocation:
+ *
+ *     [positions][group offsets][group order][unfinished][pooled 2x][scratch 1..threads][frames] */
+static void place_workspace(cpu_lane *lane) {
+    cpu_workspace *ws = &lane->ws;
+    const size_t tokens = (size_t)lane->capabilities.tokens_max;
+    const size_t sequences = (size_t)lane->capabilities.sequences_max;
+    ws->bytes = 0;
+    ws->positions = carve(ws, tokens * sizeof(int32_t));
+    ws->group_offsets = carve(ws, (sequences + 1) * sizeof(int32_t));
+    ws->group_order = carve(ws, sequences * sizeof(int32_t));
+    ws->unfinished = carve(ws, (size_t)ws->blocks_max * sizeof *ws->unfinished);
+    for (int i = 0; i < 2; i++)
+        ws->pooled[i] = carve(ws, sequences * ws->pooled_stride * sizeof(float));
+    ws->scratch = carve(ws, (size_t)lane->threads * ws->scratch_bytes);
+    ws->frames = carve(ws, ws->frame_bytes);
+}
+
+static tandem_status open_workspace(cpu_lane *lane, tandem_error *err) {
+    cpu_workspace *ws = &lane->ws;
+    const tandem_plan *plan = lane->plan;
+    const int tokens = lane->capabilities.tokens_max;
+    const int longest = tokens < plan->positions_max ? tokens : plan->positions_max;
+    ws->blocks_max = (tokens + lane->row_block - 1) / lane->row_block;
+    ws->pooled_stride = widest_pooled(plan);
+    ws->scratch_bytes = tandem_attention_scratch_bytes(longest, plan->head_dim);
+    /* Room for the whole batch, or for each thread's group of up to two row blocks. */
+    ws->frame_bytes =
+        larger(tandem__cpu_frame_bytes(lane, tokens),
+               (size_t)lane->threads * tandem__cpu_frame_bytes(lane, 2 * lane->row_block));
+    place_workspace(lane); /* sizes */
+    ws->memory = tandem__mem_alloc_aligned(ws->bytes);
+    if (ws->memory == NULL)
+        return TANDEM_FAIL(err, MEMORY, "no memory for a workspace of %zu bytes", ws->bytes);
+    place_workspace(lane);
+    return TANDEM_OK;
+}
+
+static tandem_status check_support(const tandem_plan *plan, tandem_error *err) {
+    if (plan->position != TANDEM_POSITION_ABSOLUTE && plan->position != TANDEM_POSITION_NONE) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no %s positions yet",
+                           tandem__position_word(plan->position));
+    }
+    for (int i = 0; i < plan->layer_count; i++) {
+        if (plan->layers[i].rope_theta != 0.0f)
+            return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no rope positions yet");
+        if (plan->layers[i].window != 0)
+            return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no attention window yet");
+    }
+    return TANDEM_OK;
+}
+
+static void close_lane(tandem_lane *opaque) {
+    cpu_lane *lane = (cpu_lane *)(void *)opaque;
+    if (lane == NULL) return;
+    if (lane->ws.memory != NULL) tandem__mem_free_aligned(lane->ws.memory, lane->ws.bytes);
+    tandem__cpu_weights_close(&lane->weights);
+    (void)pthread_mutex_destroy(&lane->lock);
+    tandem__mem_free(lane);
+}
+
+static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_options *options,
+                               tandem_lane **out, tandem_error *err) {
+    if (!has_dtype(options->dtype))
+        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has the modes f32 and f16");
+    if (options->tokens_max < 1 || options->sequences_max < 1) {
+        return TANDEM_FAIL(err, INVALID, "a lane of %d tokens and %d sequences",
+                           (int)options->tokens_max, (int)options->sequences_max);
+    }
+    TANDEM_TRY(tandem__plan_check(plan, err));
+    TANDEM_TRY(check_support(plan, err));
+    cpu_lane *lane = tandem__mem_calloc(1, sizeof *lane);
+    if (lane == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the cpu lane");
+    (void)pthread_mutex_init(&lane->lock, NULL);
+    lane->plan = plan;
+    lane->pool = options->pool;
+    lane->threads = tandem__pool_threads(options->pool);
+    tandem_kernels_fill(&lane->kernels, tandem__cpu_flags());
+    lane->capabilities = (tandem_capabilities){.dtype = options->dtype,
+                                               .tokens_max = options->tokens_max,
+                                               .sequences_max = options->sequences_max,
+                                               .in_flight_max = 1,
+                                               .is_exact = true,
+                                               .is_synchronous = true};
+    set_sizes(lane);
+    tandem_status status = open_workspace(lane, err);
+    if (status == TANDEM_OK) status = tandem__cpu_weights_open(lane, err);
+    if (status != TANDEM_OK) {
+        close_lane((tandem_lane *)(void *)lane);
+        return status;
+    }
+    lane->capabilities.weights_bytes = (int64_t)lane->weights.bytes;
+    lane->capabilities.workspace_bytes = (int64_t)lane->ws.bytes;
+    *out = (tandem_lane *)(void *)lane;
+    return TANDEM_OK;
+}
+
+static void capabilities(const tandem_lane *opaque, tandem_capabilities *out) {
+    *out = ((const cpu_lane *)(const void *)opaque)->capabilities;
+}
+
+static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tandem_output output,
+                            float *out, tandem_ticket *ticket, tandem_error *err) {
+    cpu_lane *lane = (cpu_lane *)(void *)opaque;
+    TANDEM_TRY(tandem__output_check(lane->plan, output, err));
+    if (output == TANDEM_OUTPUT_SPARSE ||
+        (output == TANDEM_OUTPUT_POOLED && lane->plan->pooling == TANDEM_POOLING_SPLADE)) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no sparse output yet");
+    }
+    TANDEM_TRY(tandem__batch_check(lane->plan, &lane->capabilities, batch, err));
+    const cpu_run run = {.lane = lane, .batch = batch, .output = output, .out = out};
+    (void)pthread_mutex_lock(&lane->lock);
+    tandem__cpu_forward(&run);
+    (void)pthread_mutex_unlock(&lane->lock);
+    TANDEM_TRY(tandem__output_verify(lane->plan, output, batch, out, err));
+    *ticket = atomic_fetch_add_explicit(&lane->tickets, 1, memory_order_relaxed) + 1;
+    return TANDEM_OK;
+}
+
+const tandem_backend tandem__backend_cpu = {
+    .name = "cpu",
+    .lane_class = TANDEM_CLASS_BACKGROUND,
+    .has_dtype = has_dtype,
+    .probe = probe,
+    .open = open_lane,
+    .capabilities = capabilities,
+    .submit = submit,
+    .poll = tandem__synchronous_poll,
+    .wait = tandem__synchronous_wait,
+    .abandon = tandem__synchronous_abandon,
+    .close = close_lane,
+};

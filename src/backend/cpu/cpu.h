@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The processor's own lane: packed batches, weights packed at open, kernels of src/kernels. */
+#ifndef TANDEM_BACKEND_CPU_H
+#define TANDEM_BACKEND_CPU_H
+
+#include "backend/backend.h"
+
+extern const tandem_backend tandem__backend_cpu;
+
+#endif

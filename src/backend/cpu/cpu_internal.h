@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lane's parts, a file each:
+ *
+ *     cpu.c          the table, open, submit, close
+ *     cpu_weights.c  the plan's views into packed memory, in parallel
+ *     cpu_steps.c    the steps of a layer over a range of rows and columns
+ *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
+ *     cpu_output.c   pooling, dense modules, head
+ *
+ * Every step computes each value in one order whatever the cut, so the cut is free to follow speed
+ * alone and the bits stay. */
+#ifndef TANDEM_BACKEND_CPU_INTERNAL_H
+#define TANDEM_BACKEND_CPU_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "backend/backend.h"
+#include "kernels/kernels.h"
+
+typedef struct cpu_linear {
+    tandem_gemm_matrix w; /* panels == NULL: absent */
+    const float *bias;    /* [n] or NULL */
+} cpu_linear;
+
+typedef struct cpu_norm {
+    const float *gamma; /* [H], NULL: no norm here */
+    const float *beta;  /* [H] or NULL */
+} cpu_norm;
+
+/* The columns of qkv are ordered by head, so that a thread can compute a head's three parts and go
+ * on to its attention without waiting for anybody:
+ *
+ *     [ q of head 0 | k of head 0 | v of head 0 | q of head 1 | ... ]      D columns each */
+typedef struct cpu_layer {
+    cpu_linear qkv;    /* [3*N*D, H] */
+    cpu_linear output; /* [H, N*D] */
+    cpu_linear up;     /* [F, H] */
+    cpu_linear gate;   /* [F, H] or absent */
+    cpu_linear down;   /* [H, F] */
+    cpu_norm attention_norm;
+    cpu_norm ffn_norm;
+} cpu_layer;
+
+typedef struct cpu_dense {
+    cpu_linear linear;
+    tandem_act activation;
+} cpu_dense;
+
+typedef struct cpu_weights {
+    char *memory; /* one allocation for all that follows */
+    size_t bytes;
+    tandem_embed_table word; /* in the lane's dtype */
+    tandem_embed_table position;
+    tandem_embed_table type;
+    cpu_norm embedding_norm;
+    cpu_linear embedding_projection;
+    cpu_norm final_norm;
+    cpu_layer *layers; /* [layer_count], NULL if there are none */
+    cpu_dense *dense;  /* [dense_count], NULL if there are none */
+    cpu_linear head_dense;
+    cpu_linear classifier;
+} cpu_weights;
+
+/* Activations of consecutive tokens; row 0 is token `first` of the batch. Row strides are the
+ * lane's (cpu_strides). */
+typedef struct cpu_frame {
+    int first;
+    int rows;
+    float *x;       /* [rows, H] the residual stream */
+    float *input;   /* [rows, H] what a sublayer reads: x itself, or norm(x) with norms first */
+    float *qkv[2];  /* [rows, 3*N*D]; the second only where rows run ahead of each other */
+    float *context; /* [rows, N*D] */
+    float *ffn;     /* [rows, F] (embeddings: [rows, E]) */
+    float *gate;    /* [rows, F], with a gate alone */
+} cpu_frame;
+
+/* Floats from row to row: multiples of a cache line, and not of 1 KB, so that the rows of a tile
+ * do not fall into the same few sets of the first-level cache. */
+typedef struct cpu_strides {
+    size_t x;
+    size_t qkv;
+    size_t context;
+    size_t ffn;
+} cpu_strides;
+
+typedef struct cpu_workspace {
+    char *memory;
+    size_t bytes;
+    int32_t *positions;      /* [tokens_max] position rows of the batch's tokens */
+    int32_t *group_offsets;  /* [sequences_max + 1] first sequence of each group */
+    int32_t *group_order;    /* [sequences_max] longest first */
+    _Atomic int *unfinished; /* [blocks_max] tiles that a block of rows waits for */
+    int blocks_max;
+    float *pooled[2]; /* [sequences_max, pooled_stride] each */
+    size_t pooled_stride;
+    char *scratch; /* [threads, scratch_bytes] for attention */
+    size_t scratch_bytes;
+    char *frames; /* frame_bytes, cut anew for each batch */
+    size_t frame_bytes;
+} cpu_workspace;
+
+typedef struct cpu_lane {
+    const tandem_plan *plan;
+    tandem_pool *pool;
+    int threads;
+    tandem_kernels kernels;
+    tandem_capabilities capabilities;
+    cpu_weights weights;
+    cpu_strides strides;
+    bool has_gate; /* some layer has one */
+    int row_block; /* rows whose activations stay in the second-level cache */
+    cpu_workspace ws;
+    pthread_mutex_t lock; /* one batch at a time */
+    _Atomic uint64_t tickets;
+} cpu_lane;
+
+/* A batch under way. */
+typedef struct cpu_run {
+    cpu_lane *lane;
+    const tandem_batch *batch;
+    tandem_output output;
+    float *out;
+} cpu_run;
+
+/* Half-open ranges of a frame's rows and of a matrix's panels. */
+typedef struct cpu_span {
+    int begin;
+    int end;
+} cpu_span;
+
+tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
+void tandem__cpu_weights_close(cpu_weights *weights);
+
+/* Bytes of one frame of `rows` rows, and the frame itself in `memory` (aligned to 64). */
+size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows);
+cpu_frame tandem__cpu_frame(const cpu_lane *lane, char *memory, int first, int rows);
+
+/* The steps. `layer` is an index; steps of one layer follow each other in this order, for the rows
+ * they concern; attend needs the qkv of all rows of the sequences it touches. */
+void tandem__cpu_embed(const cpu_run *run, const cpu_frame *frame, cpu_span rows);
+void tandem__cpu_qkv(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                     cpu_span panels);
+void tandem__cpu_attend(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                        cpu_span heads, int worker);
+void tandem__cpu_project(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                         cpu_span panels);
+void tandem__cpu_project_norm(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows);
+void tandem__cpu_up(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                    cpu_span panels);
+void tandem__cpu_down(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                      cpu_span panels);
+/* Also writes the layer's state, and after the last layer the token vectors, where asked for. */
+void tandem__cpu_down_norm(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows);
+
+/* From the context on to the layer's end, in blocks of rows that stay in the cache. */
+void tandem__cpu_rest(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows);
+
+/* Pools the sequences [begin, end), whose rows the frame holds, or takes their first rows for the
+ * head; then, for the whole batch, the dense modules or the head. */
+void tandem__cpu_pool(const cpu_run *run, const cpu_frame *frame, int begin, int end);
+void tandem__cpu_finish(const cpu_run *run);
+
+/* The whole batch. */
+void tandem__cpu_forward(const cpu_run *run);
+
+/* Part `index` of `count` nearly equal parts of the span. */
+static inline cpu_span tandem__cpu_share(cpu_span span, int index, int count) {
+    const int64_t length = span.end - span.begin;
+    return (cpu_span){span.begin + (int)(length * index / count),
+                      span.begin + (int)(length * (index + 1) / count)};
+}
+
+cpu_span tandem__cpu_panels(const cpu_linear *linear);
+
+/* Sequence that holds the token. */
+int tandem__cpu_sequence_of(const tandem_batch *batch, int token);
+
+#endif

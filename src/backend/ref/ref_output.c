@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From token vectors to the vector of a sequence: pooling and dense modules, or a classifier on
+ * the first token. Pooling leaves out the batch's `pool_skip` first tokens, except that CLS always
+ * takes the first (as sentence-transformers does); a weighted mean counts positions from the
+ * sequence's start all the same. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/ref/ref_internal.h"
+#include "base/assert.h"
+
+/* One column of a sequence's rows [begin, end). */
+static double pool_column(tandem_pooling pooling, const float *x, int64_t stride, int begin,
+                          int end) {
+    if (pooling == TANDEM_POOLING_CLS) return (double)x[0];
+    if (pooling == TANDEM_POOLING_LAST) return (double)x[(end - 1) * stride];
+    if (pooling == TANDEM_POOLING_MAX) {
+        double largest = (double)x[begin * stride];
+        for (int t = begin + 1; t < end; t++) largest = fmax(largest, (double)x[t * stride]);
+        return largest;
+    }
+    double sum = 0.0;
+    double weights = 0.0;
+    for (int t = begin; t < end; t++) {
+        const double weight = pooling == TANDEM_POOLING_WEIGHTED_MEAN ? t + 1.0 : 1.0;
+        sum += weight * (double)x[t * stride];
+        weights += weight;
+    }
+    return pooling == TANDEM_POOLING_MEAN_SQRT ? sum / sqrt(weights) : sum / weights;
+}
+
+/* pooled [B, H] */
+static void pool_sequences(const ref_lane *lane, const tandem_batch *batch, float *pooled) {
+    const tandem_plan *plan = lane->plan;
+    const int64_t hidden = plan->hidden;
+    for (int b = 0; b < batch->sequences; b++) {
+        const int64_t first = batch->offsets[b];
+        const int length = (int)(batch->offsets[b + 1] - first);
+        const int skip = batch->pool_skip == NULL ? 0 : batch->pool_skip[b];
+        const float *x = lane->ws.x + first * hidden;
+        for (int64_t i = 0; i < hidden; i++) {
+            pooled[b * hidden + i] = (float)pool_column(plan->pooling, x + i, hidden, skip, length);
+        }
+    }
+}
+
+void tandem__ref_pooled(ref_lane *lane, const tandem_batch *batch, float *out) {
+    const tandem_plan *plan = lane->plan;
+    float *from = lane->ws.pooled;
+    float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
+    pool_sequences(lane, batch, from);
+    for (int i = 0; i < plan->dense_count; i++) {
+        const ref_dense *dense = &lane->weights.dense[i];
+        tandem__ref_linear(lane, &dense->linear, dense->activation, from, batch->sequences, to);
+        float *swap = from;
+        from = to;
+        to = swap;
+    }
+    memcpy(out, from, (size_t)batch->sequences * (size_t)plan->dimensions * sizeof *out);
+}
+
+void tandem__ref_head(ref_lane *lane, const tandem_batch *batch, float *out) {
+    const tandem_plan *plan = lane->plan;
+    const size_t hidden = (size_t)plan->hidden;
+    float *from = lane->ws.pooled;
+    float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
+    for (int b = 0; b < batch->sequences; b++) {
+        memcpy(from + (size_t)b * hidden, lane->ws.x + (size_t)batch->offsets[b] * hidden,
+               hidden * sizeof *from);
+    }
+    const ref_linear *dense = &lane->weights.head_dense;
+    if (dense->weight != NULL) {
+        tandem__ref_linear(lane, dense, plan->head_activation, from, batch->sequences, to);
+        from = to;
+    }
+    TANDEM_ASSERT(lane->weights.classifier.weight != NULL);
+    tandem__ref_linear(lane, &lane->weights.classifier, TANDEM_ACTIVATION_NONE, from,
+                       batch->sequences, out);
+}
