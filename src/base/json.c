@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include <setjmp.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <yajl/yajl_parse.h>
 
@@ -8,6 +10,14 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/utf8.h"
+
+/* yajl does not look at what its allocator returns. So its blocks are kept in a list, and where one
+ * cannot be had the parse is left by a jump and the list is freed. */
+typedef struct yajl_block {
+    struct yajl_block *previous;
+    struct yajl_block *next;
+    alignas(max_align_t) unsigned char bytes[];
+} yajl_block;
 
 typedef struct builder {
     tandem_str input;
@@ -19,6 +29,8 @@ typedef struct builder {
     tandem_str key; /* of the member that comes next */
     tandem_status status;
     tandem_error *err;
+    yajl_block *blocks; /* newest */
+    jmp_buf no_memory;
 } builder;
 
 static int give_up(builder *b, tandem_status status) {
@@ -121,18 +133,42 @@ static int on_close(void *ctx) {
     return 1;
 }
 
+static yajl_block *block_of(void *bytes) {
+    return (yajl_block *)(void *)((unsigned char *)bytes - offsetof(yajl_block, bytes));
+}
+
+static void *block_resize(builder *b, yajl_block *old, size_t size) {
+    const size_t header = offsetof(yajl_block, bytes);
+    yajl_block *block = size > SIZE_MAX - header ? NULL : tandem__mem_realloc(old, header + size);
+    if (block == NULL) longjmp(b->no_memory, 1);
+    if (old == NULL) {
+        *block = (yajl_block){.previous = b->blocks};
+    }
+    if (block->previous != NULL) block->previous->next = block;
+    if (block->next != NULL)
+        block->next->previous = block;
+    else
+        b->blocks = block;
+    return block->bytes;
+}
+
 static void *yajl_get(void *ctx, size_t size) {
-    (void)ctx;
-    return tandem__mem_realloc(NULL, size);
+    return block_resize(ctx, NULL, size);
 }
 
 static void *yajl_resize(void *ctx, void *block, size_t size) {
-    (void)ctx;
-    return tandem__mem_realloc(block, size);
+    return block_resize(ctx, block == NULL ? NULL : block_of(block), size);
 }
 
-static void yajl_release(void *ctx, void *block) {
-    (void)ctx;
+static void yajl_release(void *ctx, void *bytes) {
+    builder *b = ctx;
+    if (bytes == NULL) return;
+    yajl_block *block = block_of(bytes);
+    if (block->previous != NULL) block->previous->next = block->next;
+    if (block->next != NULL)
+        block->next->previous = block->previous;
+    else
+        b->blocks = block->previous;
     tandem__mem_free(block);
 }
 
@@ -176,23 +212,38 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_close,
 };
 
+static void run_yajl(builder *b) {
+    yajl_alloc_funcs heap = {
+        .malloc = yajl_get, .realloc = yajl_resize, .free = yajl_release, .ctx = b};
+    yajl_handle handle = yajl_alloc(&callbacks, &heap, b);
+    (void)yajl_config(handle, yajl_dont_validate_strings, 1);
+    yajl_status parsed = yajl_parse(handle, (const unsigned char *)b->input.ptr, b->input.len);
+    if (parsed == yajl_status_ok) parsed = yajl_complete_parse(handle);
+    if (b->status == TANDEM_OK && parsed != yajl_status_ok) {
+        b->status = fail_yajl(handle, b->input, b->err);
+    }
+    yajl_free(handle);
+}
+
+/* False: yajl had no memory and was left where it stood. */
+static bool run_guarded(builder *b) {
+    if (setjmp(b->no_memory) != 0) return false;
+    run_yajl(b);
+    return true;
+}
+
 tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
                                  tandem_error *err) {
     const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
     if (valid != text.len) return fail_at(text, valid, "byte is not UTF-8", err);
     builder b = {.input = text, .arena = arena, .status = TANDEM_OK, .err = err};
-    yajl_alloc_funcs heap = {.malloc = yajl_get, .realloc = yajl_resize, .free = yajl_release};
-    yajl_handle handle = yajl_alloc(&callbacks, &heap, &b);
-    if (handle == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
-    (void)yajl_config(handle, yajl_dont_validate_strings, 1);
-    yajl_status parsed = yajl_parse(handle, (const unsigned char *)text.ptr, text.len);
-    if (parsed == yajl_status_ok) parsed = yajl_complete_parse(handle);
-    tandem_status status = b.status;
-    if (status == TANDEM_OK && parsed != yajl_status_ok) status = fail_yajl(handle, text, err);
-    if (status == TANDEM_OK && b.root == NULL) status = fail_at(text, 0, "document is empty", err);
-    yajl_free(handle);
-    if (status == TANDEM_OK) *root = b.root;
-    return status;
+    if (!run_guarded(&b)) b.status = TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
+    while (b.blocks != NULL) yajl_release(&b, b.blocks->bytes);
+    if (b.status == TANDEM_OK && b.root == NULL) {
+        b.status = fail_at(text, 0, "document is empty", err);
+    }
+    if (b.status == TANDEM_OK) *root = b.root;
+    return b.status;
 }
 
 const tandem_json *tandem__json_get(const tandem_json *object, const char *key) {
