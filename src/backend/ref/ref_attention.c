@@ -50,7 +50,7 @@ static void weigh_keys(const attention_job *job, int first, int length, int head
     const int end = row + window + 1 < length ? row + window + 1 : length;
     const int64_t stride = (int64_t)plan->heads * dim;
     const float *q = job->lane->ws.query + (first + row) * stride + head * dim;
-    double largest = -INFINITY;
+    double largest = -HUGE_VAL;
     for (int j = 0; j < length; j++) scores[j] = 0.0;
     for (int j = begin; j < end; j++) {
         const float *k = job->lane->ws.key + (first + j) * stride + head * dim;
