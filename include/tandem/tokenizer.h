@@ -93,6 +93,14 @@ TANDEM_API tandem_status tandem_tokenizer_encode(const tandem_tokenizer *tokeniz
 
 TANDEM_API void tandem_encoding_deinit(tandem_encoding *encoding);
 
+/* The text of token `index` of the encoding, NUL-terminated, its length in `*len` (NULL allowed);
+ * NULL if there is no such token. With TANDEM_WANT_OFFSETS an added token has the white space
+ * that it swallowed, as `tokenizers` gives it; without, every token is the text of its id. Holds
+ * until the encoding is used again or the tokenizer, the one that it came from, closes. */
+TANDEM_API const char *tandem_encoding_token(const tandem_encoding *encoding,
+                                             const tandem_tokenizer *tokenizer, int32_t index,
+                                             size_t *len);
+
 /* Number of ids, added tokens included: ids are below it. */
 TANDEM_API int32_t tandem_tokenizer_vocab_size(const tandem_tokenizer *tokenizer);
 

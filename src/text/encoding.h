@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an encoding keeps between calls, and how its arrays are put together from tokens, windows
+ * and a template. One thread at a time. */
+#ifndef TANDEM_TEXT_ENCODING_H
+#define TANDEM_TEXT_ENCODING_H
+
+#include "tandem/tokenizer.h"
+#include "text/marks.h"
+#include "text/model.h"
+#include "text/normalized.h"
+#include "text/post_template.h"
+
+#define TANDEM_TOKEN_TEXT_NONE (-1) /* the vocabulary's; below it: special -2 - n of the template  \
+                                     */
+
+struct tandem_encoding_memory {
+    /* Work of one text. */
+    tandem_normalized normalized;
+    tandem_marks marks;
+    tandem_tokens tokens[2];  /* of the text and of its pair */
+    tandem_array windows[2];  /* tandem_split: range of tokens */
+    tandem_array token_texts; /* char: texts of added tokens, each after its uint32_t length */
+    /* The result, all windows together. */
+    tandem_array ids;     /* int32_t */
+    tandem_array types;   /* int32_t */
+    tandem_array bytes;   /* tandem_span */
+    tandem_array chars;   /* tandem_span */
+    tandem_array words;   /* int32_t */
+    tandem_array special; /* uint8_t */
+    tandem_array texts;   /* int32_t */
+    tandem_array starts;  /* int32_t */
+    tandem_array choice;  /* uint32_t: window of each piece of the template */
+};
+
+/* Fills the arrays from memory->tokens and memory->windows. */
+tandem_status tandem__encoding_assemble(tandem_encoding *encoding, const tandem_post *post,
+                                        const tandem_post_template *template, bool wants_offsets,
+                                        tandem_error *err) TANDEM_NODISCARD;
+
+/* Empties the result; the memory stays. */
+void tandem__encoding_clear(tandem_encoding *encoding);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tokenizer.json to the parts of a tokenizer. This file knows the frame; each part reads its own
+ * object. Memory: the tree of the document goes when the parts are built, and a part allocates no
+ * more than a small multiple of the document's size. */
+#include "base/fail.h"
+#include "base/mem.h"
+#include "text/tokenizer_internal.h"
+
+#define TREE_BYTES_MAX ((size_t)4 << 30)
+
+/* The part's type, NULL for an absent part. */
+static tandem_status read_type(const tandem_json *part, const tandem_json **type,
+                               tandem_error *err) {
+    *type = NULL;
+    if (part == NULL || part->kind == TANDEM_JSON_NULL) return TANDEM_OK;
+    *type = tandem__json_get(part, "type");
+    if (*type != NULL && (*type)->kind == TANDEM_JSON_STRING) return TANDEM_OK;
+    const tandem_json_label label =
+        tandem__json_label(part->kind == TANDEM_JSON_OBJECT ? *type : part);
+    return TANDEM_FAIL(err, FORMAT, "type: %s, expected the name of a part", label.text);
+}
+
+static tandem_status fail_unknown(const tandem_json *type, const char *known, tandem_error *err) {
+    return TANDEM_FAIL(err, UNSUPPORTED, "type: \"%.*s\" is not supported, expected %s",
+                       TANDEM_STR_ARG(type->text), known);
+}
+
+/* Settings of a part, zeroed. */
+static tandem_status new_config(tandem_tokenizer *tokenizer, size_t bytes, void **config,
+                                tandem_error *err) {
+    *config = tandem__arena_alloc(&tokenizer->arena, bytes);
+    if (*config != NULL) return TANDEM_OK;
+    return TANDEM_FAIL(err, MEMORY, "no memory for %zu bytes of settings", bytes);
+}
+
+static tandem_status read_normalizer(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                     tandem_error *err) {
+    const tandem_json *name = NULL;
+    TANDEM_TRY(read_type(json, &name, err));
+    if (name == NULL) return TANDEM_OK;
+    const tandem_normalizer_type *const type = tandem__normalizer_find(name->text);
+    if (type == NULL) return fail_unknown(name, "BertNormalizer", err);
+    tandem_normalizer *const part = &tokenizer->normalizer;
+    TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
+    part->type = type;
+    return type->read(json, part->config, err);
+}
+
+static tandem_status read_pretokenizer(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                       tandem_error *err) {
+    const tandem_json *name = NULL;
+    TANDEM_TRY(read_type(json, &name, err));
+    if (name == NULL) return TANDEM_OK;
+    const tandem_pretokenizer_type *const type = tandem__pretokenizer_find(name->text);
+    if (type == NULL) return fail_unknown(name, "BertPreTokenizer", err);
+    tandem_pretokenizer *const part = &tokenizer->pretokenizer;
+    TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
+    part->type = type;
+    return type->read(json, part->config, err);
+}
+
+static tandem_status read_model(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                tandem_error *err) {
+    const tandem_json *name = NULL;
+    TANDEM_TRY(read_type(json, &name, err));
+    if (name == NULL) {
+        const tandem_json_label label = tandem__json_label(json);
+        return TANDEM_FAIL(err, FORMAT, "%s, expected an object", label.text);
+    }
+    const tandem_model_type *const type = tandem__model_type_find(name->text);
+    if (type == NULL) return fail_unknown(name, "WordPiece", err);
+    tandem_model_part *const part = &tokenizer->model;
+    TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
+    part->type = type;
+    TANDEM_TRY(type->read(json, &tokenizer->arena, part->config, err));
+    tokenizer->vocab = type->vocab(part->config);
+    return TANDEM_OK;
+}
+
+static tandem_status read_added(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                tandem_error *err) {
+    const tandem_added_source source = {.json = json,
+                                        .vocab = tokenizer->vocab,
+                                        .normalizer = &tokenizer->normalizer,
+                                        .arena = &tokenizer->arena};
+    return tandem__added_read(&tokenizer->added, &source, err);
+}
+
+/* Callers index tables by id, so no id may come out that is not in the vocabulary. */
+static tandem_status read_post(tandem_tokenizer *tokenizer, const tandem_json *json,
+                               tandem_error *err) {
+    TANDEM_TRY(tandem__post_read(&tokenizer->post, json, &tokenizer->arena, err));
+    for (uint32_t i = 0; i < tokenizer->post.specials_count; i++) {
+        const tandem_post_special *const special = &tokenizer->post.specials[i];
+        if (tandem_tokenizer_token(tokenizer, special->id, NULL) != NULL) continue;
+        return TANDEM_FAIL(err, FORMAT, "token \"%.*s\" has id %d, expected one of the vocabulary",
+                           TANDEM_STR_ARG(special->text), special->id);
+    }
+    return TANDEM_OK;
+}
+
+static tandem_status read_version(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                  tandem_error *err) {
+    (void)tokenizer;
+    if (json == NULL) return TANDEM_OK;
+    if (json->kind == TANDEM_JSON_STRING && tandem__str_is(json->text, "1.0")) return TANDEM_OK;
+    const tandem_json_label label = tandem__json_label(json);
+    return TANDEM_FAIL(err, UNSUPPORTED, "%s, expected \"1.0\"", label.text);
+}
+
+static tandem_status read_parts(tandem_tokenizer *tokenizer, const tandem_json *root,
+                                tandem_error *err) {
+    /* In this order: added tokens need the normaliser and the model, templates all ids. */
+    static const struct {
+        const char *field;
+        tandem_status (*read)(tandem_tokenizer *tokenizer, const tandem_json *json,
+                              tandem_error *err);
+    } parts[] = {
+        {"version", read_version},
+        {"normalizer", read_normalizer},
+        {"pre_tokenizer", read_pretokenizer},
+        {"model", read_model},
+        {"added_tokens", read_added},
+        {"post_processor", read_post},
+    };
+    if (root->kind != TANDEM_JSON_OBJECT) {
+        const tandem_json_label label = tandem__json_label(root);
+        return TANDEM_FAIL(err, FORMAT, "%s, expected an object", label.text);
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const tandem_status status =
+            parts[i].read(tokenizer, tandem__json_get(root, parts[i].field), err);
+        if (status != TANDEM_OK) return tandem__fail_prefix(err, status, parts[i].field);
+    }
+    return TANDEM_OK;
+}
+
+tandem_status tandem__tokenizer_read(tandem_tokenizer *tokenizer, tandem_str json,
+                                     tandem_error *err) {
+    tandem_arena tree;
+    const tandem_json *root = NULL;
+    tandem__arena_init(&tree, TREE_BYTES_MAX);
+    tandem_status status = tandem__json_parse(json, &tree, &root, err);
+    if (status == TANDEM_OK) status = read_parts(tokenizer, root, err);
+    tandem__arena_deinit(&tree);
+    return status;
+}
