@@ -74,7 +74,8 @@ class Server:
             for text in texts:
                 first, second = text if isinstance(text, tuple) else (text, None)
                 a, b = first.encode(), (second or "").encode()
-                out.write(struct.pack("=10i", options.get("max_length", 0), options.get("stride", 0),
+                out.write(struct.pack("=10i", options.get("max_length", 0),
+                                      options.get("stride", 0),
                                       STRATEGIES.index(options.get("strategy", "longest_first")),
                                       options.get("direction") == "left", True,
                                       not options.get("special", True), 1, second is not None,
@@ -239,9 +240,9 @@ def random_text(rng, words):
 
 
 def fixed_texts():
-    yield from ("", " ", "\0", "\0\0a\0b", "\u0301", "\u0301\u0316\u0301", "a\u0301\u0316b", "İ", "İİx",
-                "ǅ", "ﬁ", "ß", "ẞ", "Σς", "\u1D160\u0316", "가각힣", "\uAC01\u0301", "中文字 abc中",
-                "don't [MASK] me", "[CLS][SEP]", "[MASK][MASK]", "x" * 99, "x" * 100, "x" * 101,
+    yield from ("", " ", "\0", "\0\0a\0b", "\u0301", "\u0301\u0316\u0301", "a\u0301\u0316b", "İ",
+                "İİx", "ǅ", "ﬁ", "ß", "ẞ", "Σς", "\u1D160\u0316", "가각힣", "\uAC01\u0301",
+                "中文字 abc中",                "don't [MASK] me", "[CLS][SEP]", "[MASK][MASK]", "x" * 99, "x" * 100, "x" * 101,
                 "é" * 100, "é" * 101, "a" * 1_000_000, "\u0301" * 100_000, "中" * 100_000,
                 "ab " * 300_000, "\0" * 100_000, "[MASK]" * 20_000, " " * 100_000,
                 "".join(chr(c) for c in MARKS), "a" + "\u0301\u0316" * 50_000)

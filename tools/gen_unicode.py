@@ -246,7 +246,8 @@ def golden():
         for options in itertools.product((0, 1), repeat=4):
             normalize = bert(*map(bool, options)).normalize_str
             data = b"".join(normalize(chr(c)).encode() + b"\xff" for c in codes)
-            lines.append(f"{plane} {' '.join(map(str, options))} {fnv(0xCBF29CE484222325, data):016x}")
+            names = " ".join(map(str, options))
+            lines.append(f"{plane} {names} {fnv(0xCBF29CE484222325, data):016x}")
         split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
         data = bytes(len(split(f"a{chr(c)}a")) for c in codes)
         lines.append(f"{plane} split {fnv(0xCBF29CE484222325, data):016x}")

@@ -37,14 +37,22 @@ static tandem_status reserve(assembly *a, size_t more) {
     if (more > (size_t)INT32_MAX - m->ids.count) {
         return TANDEM_FAIL(a->err, CAPACITY, "windows of over %d tokens in all", INT32_MAX);
     }
-    TANDEM_TRY(tandem__array_reserve(&m->ids, more, sizeof(int32_t), a->err));
-    TANDEM_TRY(tandem__array_reserve(&m->types, more, sizeof(int32_t), a->err));
-    if (!a->wants_offsets) return TANDEM_OK;
-    TANDEM_TRY(tandem__array_reserve(&m->bytes, more, sizeof(tandem_span), a->err));
-    TANDEM_TRY(tandem__array_reserve(&m->chars, more, sizeof(tandem_span), a->err));
-    TANDEM_TRY(tandem__array_reserve(&m->words, more, sizeof(int32_t), a->err));
-    TANDEM_TRY(tandem__array_reserve(&m->special, more, sizeof(uint8_t), a->err));
-    return tandem__array_reserve(&m->texts, more, sizeof(int32_t), a->err);
+    /* The arrays grow together; ids alone keeps count. */
+    const struct {
+        tandem_array *array;
+        size_t item_bytes;
+    } arrays[] = {
+        {&m->ids, sizeof(int32_t)},       {&m->types, sizeof(int32_t)},
+        {&m->bytes, sizeof(tandem_span)}, {&m->chars, sizeof(tandem_span)},
+        {&m->words, sizeof(int32_t)},     {&m->special, sizeof(uint8_t)},
+        {&m->texts, sizeof(int32_t)},
+    };
+    const size_t used = a->wants_offsets ? sizeof arrays / sizeof arrays[0] : 2;
+    for (size_t i = 0; i < used; i++) {
+        arrays[i].array->count = m->ids.count;
+        TANDEM_TRY(tandem__array_reserve(arrays[i].array, more, arrays[i].item_bytes, a->err));
+    }
+    return TANDEM_OK;
 }
 
 static void put_specials(assembly *a, const tandem_post_piece *piece) {

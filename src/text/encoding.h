@@ -10,8 +10,9 @@
 #include "text/normalized.h"
 #include "text/post_template.h"
 
-#define TANDEM_TOKEN_TEXT_NONE (-1) /* the vocabulary's; below it: special -2 - n of the template  \
-                                     */
+#define TANDEM_TOKEN_TEXT_NONE                                                                     \
+    (-1) /* the vocabulary's; below it: special -2 - n of the template                             \
+          */
 
 struct tandem_encoding_memory {
     /* Work of one text. */
