@@ -12,6 +12,7 @@ enum { BLOCK = 4096 };
 static double bound_of(tandem_act act, double x) {
     if (act == TANDEM_ACT_NONE || act == TANDEM_ACT_RELU) return 0.0;
     if (act == TANDEM_ACT_TANH) return 4e-7;
+    if (act == TANDEM_ACT_GELU_ERF) return 2e-7 * fmax(1.0, fabs(x));
     return 4e-7 * fmax(1.0, fabs(x));
 }
 

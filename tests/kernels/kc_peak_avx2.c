@@ -8,12 +8,12 @@ enum { CHAINS = 12 };
 
 double kc_peak_avx2(long rounds) {
     __m256 chain[CHAINS];
-#pragma GCC unroll 32
+    V16_UNROLL
     for (int i = 0; i < CHAINS; i++) chain[i] = _mm256_set1_ps((float)i);
     const __m256 factor = _mm256_set1_ps(0.999f);
     const __m256 term = _mm256_set1_ps(0.001f);
     for (long r = 0; r < rounds; r++) {
-#pragma GCC unroll 32
+        V16_UNROLL
         for (int i = 0; i < CHAINS; i++) {
             chain[i] = _mm256_fmadd_ps(chain[i], factor, term);
             __asm__ volatile("" : "+x"(chain[i]));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Activations, element by element, in place.
  *
- *   GELU_ERF    x/2 · (1 + erf(x / sqrt 2))                            |error| <= 4e-7 · max(1,
+ *   GELU_ERF    x/2 · (1 + erf(x / sqrt 2))                            |error| <= 2e-7 · max(1,
  * |x|) GELU_TANH   x/2 · (1 + tanh(sqrt(2/pi) · (x + 0.044715 x³)))       |error| <= 4e-7 · max(1,
  * |x|) SILU        x / (1 + exp(-x))                                      |error| <= 4e-7 · max(1,
  * |x|) RELU        max(x, 0)                                              exact TANH        tanh(x)

@@ -13,9 +13,9 @@
  * Scores never exist as [N, L, L]: a few rows of them live in the scratch at a time, with the
  * transposed K of the head. A context element is one chain over the keys of exp(s - max) · v,
  * divided by the row's sum; orders as in kernels.h, so bits depend neither on the batch nor on how
- * query rows are split over calls. exp is a polynomial: scores more than 87 under the row's
- * maximum weigh 0. NaN in a query row makes its context row NaN; NaN in K or V makes the head's
- * whole sequence NaN.
+ * query rows are split over calls. exp is a polynomial: a score more than 86 under the row's
+ * maximum weighs 2e-38, -inf too. NaN in a query row makes its context row NaN, in K all rows of
+ * the head, in V one column of it. scale must be above 0.
  *
  * A call transposes K for itself (about 1/rows of its work): give it all L query rows, or at least
  * some 64 where a long sequence is shared by threads. */

@@ -35,25 +35,25 @@ V16_INLINE void attention_tile(const int m, const int nv, int depth, const float
                                attention_operand operand, float *out, size_t ldo) {
     const float *b = operand.base;
     v16 sums[ATTENTION_ROWS * ATTENTION_VECTORS];
-#pragma GCC unroll 32
+    V16_UNROLL
     for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
     for (int k = 0; k < depth; k++) {
         v16 row_b[ATTENTION_VECTORS];
-#pragma GCC unroll 4
+        V16_UNROLL
         for (int j = 0; j < nv; j++) row_b[j] = v16_load(b + (size_t)j * operand.vector_stride);
-#pragma GCC unroll 16
+        V16_UNROLL
         for (int i = 0; i < m; i++) {
             const v16 broadcast = v16_set(a[(size_t)i * lda + (size_t)k]);
-#pragma GCC unroll 4
+            V16_UNROLL
             for (int j = 0; j < nv; j++) {
                 sums[i * nv + j] = v16_fma(broadcast, row_b[j], sums[i * nv + j]);
             }
         }
         b += operand.step;
     }
-#pragma GCC unroll 16
+    V16_UNROLL
     for (int i = 0; i < m; i++) {
-#pragma GCC unroll 4
+        V16_UNROLL
         for (int j = 0; j < nv; j++) {
             v16_store(out + (size_t)i * ldo + (size_t)j * 16, sums[i * nv + j]);
         }
@@ -85,13 +85,13 @@ static void transpose_keys(const tandem_attention_args *args, float *keys) {
         for (int d = 0; d < dims; d += 16) {
             const int part = dims - d < 16 ? dims - d : 16;
             v16 rows[16];
-#pragma GCC unroll 16
+            V16_UNROLL
             for (int i = 0; i < 16; i++) {
                 const float *row = from + (size_t)i * args->stride + d;
                 rows[i] = i < count ? v16_load_part(row, part) : v16_zero();
             }
             v16_transpose(rows);
-#pragma GCC unroll 16
+            V16_UNROLL
             for (int i = 0; i < 16; i++) {
                 if (i < part) v16_store(panel + (size_t)(d + i) * 16, rows[i]);
             }
@@ -111,7 +111,8 @@ static void copy_values(const tandem_attention_args *args, int width, float *val
     }
 }
 
-/* Adds the bias and scales, where there is a bias; returns the row's maximum. */
+/* Adds the bias and scales, where there is a bias; returns the row's maximum, NaN left aside (the
+ * exponentials find it). */
 V16_INLINE float row_maximum(float *scores, int n, const float *bias, float scale) {
     v16 largest = v16_set(-INFINITY);
     for (int i = 0; i < n; i += 16) {
@@ -122,7 +123,7 @@ V16_INLINE float row_maximum(float *scores, int n, const float *bias, float scal
             v16_store(scores + i, value);
         }
         if (part < 16) value = v16_keep(value, part, -INFINITY);
-        largest = v16_max_nan(largest, value);
+        largest = v16_max(value, largest);
     }
     return v16_fold_max(largest);
 }
@@ -130,17 +131,18 @@ V16_INLINE float row_maximum(float *scores, int n, const float *bias, float scal
 /* Scores become exp((score - maximum) · scale), 0 from n to the next multiple of 16; returns the
  * sum. */
 V16_INLINE float row_exponentials(float *scores, int n, float maximum, float scale) {
-    const v16 centre = v16_set(maximum);
-    const v16 factor = v16_set(scale);
+    const float factor = scale * V16_LOG2_E;
+    const v16 factors = v16_set(factor);
+    const v16 offsets = v16_set(-maximum * factor);
     v16 sum = v16_zero();
     int i = 0;
     for (; i + 16 <= n; i += 16) {
-        const v16 e = v16_exp(v16_mul(v16_sub(v16_load(scores + i), centre), factor));
+        const v16 e = v16_exp2(v16_fma(v16_load(scores + i), factors, offsets));
         v16_store(scores + i, e);
         sum = v16_add(sum, e);
     }
     if (i < n) {
-        const v16 e = v16_exp(v16_mul(v16_sub(v16_load(scores + i), centre), factor));
+        const v16 e = v16_exp2(v16_fma(v16_load(scores + i), factors, offsets));
         const v16 kept = v16_keep(e, n - i, 0.0f);
         v16_store(scores + i, kept);
         sum = v16_add(sum, kept);

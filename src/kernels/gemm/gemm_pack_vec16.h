@@ -26,14 +26,14 @@ V16_INLINE void pack_block(const tandem_gemm_matrix *matrix, int column, const c
     char *dst = (char *)matrix->panels + first * dst_bytes;
     for (size_t at = 0; at + 16 <= k; at += 16) {
         v16 rows[16];
-#pragma GCC unroll 16
+        V16_UNROLL
         for (size_t i = 0; i < 16; i++) {
             rows[i] = pack_load(src + (i * k + at) * src_bytes, src_dtype);
             *largest = v16_max(*largest, v16_abs(rows[i]));
             *poison = v16_fma(rows[i], v16_zero(), *poison);
         }
         v16_transpose(rows);
-#pragma GCC unroll 16
+        V16_UNROLL
         for (size_t i = 0; i < 16; i++) {
             char *to = dst + (at + i) * nr * dst_bytes;
             if (matrix->dtype == TANDEM_DTYPE_F32)

@@ -8,9 +8,9 @@
  *     a[1,k]   [ += ][ += ]
  *      ...
  *
- * The products are summed in registers over the whole depth; the finished tile goes to a buffer in
- * L1 where bias, activation and residual are applied (1 % of the tile's time at K = 384, and
- * one copy of the epilogue instead of one a tile shape). */
+ * The products are summed in registers over the whole depth. Bias and residual are added there too;
+ * a tile with an activation or with partial columns goes through a buffer in L1, so that there is
+ * one copy of that code and not one a tile shape. */
 #ifndef TANDEM_KERNELS_GEMM_VEC16_H
 #define TANDEM_KERNELS_GEMM_VEC16_H
 
@@ -24,50 +24,15 @@ V16_INLINE v16 gemm_load_b(const char *b, bool is_f16) {
     return is_f16 ? v16_load_f16(b) : v16_load(b);
 }
 
-/* m rows by nv vectors, `per_panel` of them side by side in each panel; sums to out[m][nv]. */
-V16_INLINE void gemm_sums(const tandem_gemm_tile *tile, const int m, const int nv,
-                          const int per_panel, const bool is_f16, float *out) {
-    const size_t vector_bytes = is_f16 ? 32 : 64;
-    const size_t lda = tile->lda;
-    const float *a = tile->a;
-    const char *b = tile->b;
-    const int k_count = tile->k;
-    v16 sums[GEMM_VECTORS_MAX];
-#pragma GCC unroll 32
-    for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
-#pragma GCC unroll 2
-    for (int k = 0; k < k_count; k++) {
-        v16 row_b[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < nv; j++) {
-            const size_t panel_at = (size_t)(j / per_panel) * tile->panel_stride;
-            row_b[j] = gemm_load_b(b + panel_at + (size_t)(j % per_panel) * vector_bytes, is_f16);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < m; i++) {
-            const v16 broadcast = v16_set(a[(size_t)i * lda]);
-#pragma GCC unroll 4
-            for (int j = 0; j < nv; j++) {
-                sums[i * nv + j] = v16_fma(broadcast, row_b[j], sums[i * nv + j]);
-            }
-        }
-        a += 1;
-        b += vector_bytes * (size_t)per_panel;
-    }
-#pragma GCC unroll 32
-    for (int i = 0; i < m * nv; i++) v16_store(out + 16 * i, sums[i]);
-}
-
-/* out [m][width] holds the products. */
-V16_INLINE void gemm_finish(const tandem_gemm_tile *tile, float *out, const int width) {
+/* Bias, activation and residual on products that lie in out [m][width]; partial columns. */
+static __attribute__((noinline)) void gemm_finish(const tandem_gemm_tile *tile, float *out,
+                                                  int width) {
     const int m = tile->m;
-    if (tile->bias != NULL) {
-        for (int j = 0; j < tile->n; j += 16) {
-            const v16 bias = v16_load_part(tile->bias + j, tile->n - j < 16 ? tile->n - j : 16);
-            for (int i = 0; i < m; i++) {
-                float *at = out + i * width + j;
-                v16_store(at, v16_add(v16_load(at), bias));
-            }
+    for (int j = 0; j < tile->n && tile->bias != NULL; j += 16) {
+        const v16 bias = v16_load_part(tile->bias + j, tile->n - j < 16 ? tile->n - j : 16);
+        for (int i = 0; i < m; i++) {
+            float *at = out + i * width + j;
+            v16_store(at, v16_add(v16_load(at), bias));
         }
     }
     if (tile->activation != NULL) tile->activation(out, (size_t)(m * width));
@@ -80,6 +45,57 @@ V16_INLINE void gemm_finish(const tandem_gemm_tile *tile, float *out, const int 
             v16 value = v16_load(out + i * width + j);
             if (residual != NULL) value = v16_add(value, v16_load_part(residual + j, part));
             v16_store_part(c + j, value, part);
+        }
+    }
+}
+
+/* m rows by nv vectors, `per_panel` of them side by side in each panel. */
+V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int nv,
+                          const int per_panel, const bool is_f16) {
+    const size_t vector_bytes = is_f16 ? 32 : 64;
+    const size_t lda = tile->lda;
+    const float *a = tile->a;
+    const char *b = tile->b;
+    v16 sums[GEMM_VECTORS_MAX];
+    V16_UNROLL
+    for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
+    for (int k = 0; k < tile->k; k++) {
+        v16 row_b[4];
+        V16_UNROLL
+        for (int j = 0; j < nv; j++) {
+            const size_t panel_at = (size_t)(j / per_panel) * tile->panel_stride;
+            row_b[j] = gemm_load_b(b + panel_at + (size_t)(j % per_panel) * vector_bytes, is_f16);
+        }
+        V16_UNROLL
+        for (int i = 0; i < m; i++) {
+            const v16 broadcast = v16_set(a[(size_t)i * lda]);
+            V16_UNROLL
+            for (int j = 0; j < nv; j++) {
+                sums[i * nv + j] = v16_fma(broadcast, row_b[j], sums[i * nv + j]);
+            }
+        }
+        a += 1;
+        b += vector_bytes * (size_t)per_panel;
+    }
+    if (tile->activation != NULL || tile->n < 16 * nv) {
+        float out[16 * GEMM_VECTORS_MAX] __attribute__((aligned(64)));
+        V16_UNROLL
+        for (int i = 0; i < m * nv; i++) v16_store(out + 16 * i, sums[i]);
+        gemm_finish(tile, out, 16 * nv);
+        return;
+    }
+    V16_UNROLL
+    for (int j = 0; j < nv; j++) {
+        const v16 bias = tile->bias == NULL ? v16_zero() : v16_load(tile->bias + 16 * j);
+        V16_UNROLL
+        for (int i = 0; i < m; i++) {
+            v16 value = sums[i * nv + j];
+            if (tile->bias != NULL) value = v16_add(value, bias);
+            if (tile->residual != NULL) {
+                const float *from = tile->residual + (size_t)i * tile->ld_residual + 16 * j;
+                value = v16_add(value, v16_load(from));
+            }
+            v16_store(tile->c + (size_t)i * tile->ldc + 16 * j, value);
         }
     }
 }

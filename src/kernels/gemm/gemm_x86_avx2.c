@@ -11,11 +11,10 @@
 
 #define CASE(rows, nv, is_f16)                                                                     \
     case rows:                                                                                     \
-        gemm_sums(tile, rows, nv, 1, is_f16, sums);                                                \
+        gemm_tile(tile, rows, nv, 1, is_f16);                                                      \
         break;
 
 #define TALL(is_f16)                                                                               \
-    float sums[6 * 16] __attribute__((aligned(64)));                                               \
     switch (tile->m) {                                                                             \
         CASE(1, 1, is_f16)                                                                         \
         CASE(2, 1, is_f16)                                                                         \
@@ -23,10 +22,9 @@
         CASE(4, 1, is_f16)                                                                         \
         CASE(5, 1, is_f16)                                                                         \
     default:                                                                                       \
-        gemm_sums(tile, 6, 1, 1, is_f16, sums);                                                    \
+        gemm_tile(tile, 6, 1, 1, is_f16);                                                          \
         break;                                                                                     \
-    }                                                                                              \
-    gemm_finish(tile, sums, 16);
+    }
 
 /* A tile at the right edge may have one panel only. */
 #define WIDE(is_f16, narrow)                                                                       \
@@ -34,15 +32,13 @@
         narrow(tile);                                                                              \
         return;                                                                                    \
     }                                                                                              \
-    float sums[3 * 32] __attribute__((aligned(64)));                                               \
     switch (tile->m) {                                                                             \
         CASE(1, 2, is_f16)                                                                         \
         CASE(2, 2, is_f16)                                                                         \
     default:                                                                                       \
-        gemm_sums(tile, 3, 2, 1, is_f16, sums);                                                    \
+        gemm_tile(tile, 3, 2, 1, is_f16);                                                          \
         break;                                                                                     \
-    }                                                                                              \
-    gemm_finish(tile, sums, 32);
+    }
 
 void tandem_gemm_f32_6x16__avx2(const tandem_gemm_tile *tile) {
     TALL(false)

@@ -12,11 +12,10 @@
 
 #define CASE(rows, nv, is_f16)                                                                     \
     case rows:                                                                                     \
-        gemm_sums(tile, rows, nv, 2, is_f16, sums);                                                \
+        gemm_tile(tile, rows, nv, 2, is_f16);                                                      \
         break;
 
 #define TALL(is_f16)                                                                               \
-    float sums[14 * 32] __attribute__((aligned(64)));                                              \
     switch (tile->m) {                                                                             \
         CASE(1, 2, is_f16)                                                                         \
         CASE(2, 2, is_f16)                                                                         \
@@ -32,10 +31,9 @@
         CASE(12, 2, is_f16)                                                                        \
         CASE(13, 2, is_f16)                                                                        \
     default:                                                                                       \
-        gemm_sums(tile, 14, 2, 2, is_f16, sums);                                                   \
+        gemm_tile(tile, 14, 2, 2, is_f16);                                                         \
         break;                                                                                     \
-    }                                                                                              \
-    gemm_finish(tile, sums, 32);
+    }
 
 /* A tile at the right edge may have one panel only. */
 #define WIDE(is_f16, narrow)                                                                       \
@@ -43,7 +41,6 @@
         narrow(tile);                                                                              \
         return;                                                                                    \
     }                                                                                              \
-    float sums[6 * 64] __attribute__((aligned(64)));                                               \
     switch (tile->m) {                                                                             \
         CASE(1, 4, is_f16)                                                                         \
         CASE(2, 4, is_f16)                                                                         \
@@ -51,10 +48,9 @@
         CASE(4, 4, is_f16)                                                                         \
         CASE(5, 4, is_f16)                                                                         \
     default:                                                                                       \
-        gemm_sums(tile, 6, 4, 2, is_f16, sums);                                                    \
+        gemm_tile(tile, 6, 4, 2, is_f16);                                                          \
         break;                                                                                     \
-    }                                                                                              \
-    gemm_finish(tile, sums, 64);
+    }
 
 void tandem_gemm_f32_14x32__avx512(const tandem_gemm_tile *tile) {
     TALL(false)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define V16_INLINE static inline __attribute__((always_inline))
+#include "kernels/vec16/vec16_unroll.h"
 
 typedef struct v16 {
     __m256 lo;
@@ -110,13 +111,12 @@ V16_INLINE v16 v16_fnma(v16 a, v16 b, v16 c) {
 }
 V16_UNARY(v16_abs, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x))
 V16_UNARY(v16_round, _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
-V16_UNARY(v16_pow2, _mm256_castsi256_ps(_mm256_slli_epi32(
-                        _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127)), 23)))
 
-V16_INLINE __m256 v16_max_nan_half(__m256 a, __m256 b) {
-    return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+V16_INLINE __m256 v16_scale_half(__m256 a, __m256 n) {
+    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23)));
 }
-V16_BINARY(v16_max_nan, v16_max_nan_half)
+V16_BINARY(v16_scale, v16_scale_half)
 
 V16_INLINE v16 v16_keep(v16 a, int n, float fill) {
     const __m256 other = _mm256_set1_ps(fill);
@@ -134,7 +134,6 @@ V16_INLINE int v16_has_nan(v16 a) {
     return _mm256_movemask_ps(_mm256_cmp_ps(a.lo, a.hi, _CMP_UNORD_Q)) != 0;
 }
 V16_INLINE float v16_fold_max(v16 a) {
-    if (v16_has_nan(a)) return __builtin_nanf("");
     const __m256 by8 = _mm256_max_ps(a.lo, a.hi);
     const __m128 by4 = _mm_max_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
     const __m128 by2 = _mm_max_ps(by4, _mm_movehl_ps(by4, by4));

@@ -19,6 +19,7 @@
 #endif
 
 #define V16_INLINE static inline __attribute__((always_inline))
+#include "kernels/vec16/vec16_unroll.h"
 
 typedef __m512 v16;
 
@@ -94,10 +95,6 @@ V16_INLINE v16 v16_min(v16 a, v16 b) {
 V16_INLINE v16 v16_abs(v16 a) {
     return _mm512_abs_ps(a);
 }
-/* NaN in lanes where either is NaN; else the larger. */
-V16_INLINE v16 v16_max_nan(v16 a, v16 b) {
-    return _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
-}
 /* Replaces lanes n .. 15 of a by fill. */
 V16_INLINE v16 v16_keep(v16 a, int n, float fill) {
     return _mm512_mask_mov_ps(_mm512_set1_ps(fill), v16_mask(n), a);
@@ -106,10 +103,9 @@ V16_INLINE v16 v16_keep(v16 a, int n, float fill) {
 V16_INLINE v16 v16_round(v16 x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/* 2^n for whole n in -127 .. 127; -127 gives 0. */
-V16_INLINE v16 v16_pow2(v16 n) {
-    const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+/* a · 2^n for whole n in -125 .. 126 and a in 0.5 .. 2: no overflow, no denormal. */
+V16_INLINE v16 v16_scale(v16 a, v16 n) {
+    return _mm512_scalef_ps(a, n);
 }
 
 V16_INLINE float v16_fold_add(v16 a) {
@@ -119,8 +115,8 @@ V16_INLINE float v16_fold_add(v16 a) {
     const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
     return _mm_cvtss_f32(_mm_add_ss(by2, _mm_movehdup_ps(by2)));
 }
+/* a without NaN. */
 V16_INLINE float v16_fold_max(v16 a) {
-    if (_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0) return __builtin_nanf("");
     return _mm512_reduce_max_ps(a);
 }
 V16_INLINE int v16_has_nan(v16 a) {
