@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LayerNorm over 16 lanes. A row (1.5 to 4 KB) is read three times from L1. The sums of a row are
- * one chain of additions, in the order of kernels.h, so four rows go side by side: their chains hide
- * one another's latency. */
+ * one chain of additions, in the order of kernels.h, so four rows go side by side: their chains
+ * hide one another's latency. */
 #ifndef TANDEM_KERNELS_NORM_VEC16_H
 #define TANDEM_KERNELS_NORM_VEC16_H
 
