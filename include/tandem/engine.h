@@ -69,6 +69,7 @@ typedef struct tandem_model_info {
     int32_t hidden;
     int32_t layers;
     int32_t heads;
+    int32_t ffn; /* inner width of the feed-forward layers */
     int32_t vocab;
     int32_t positions_max; /* longest text in tokens that the model can take */
     int32_t max_length;    /* longest text that this engine takes */

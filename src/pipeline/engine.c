@@ -230,6 +230,7 @@ void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info) {
         .hidden = plan->hidden,
         .layers = plan->layer_count,
         .heads = plan->heads,
+        .ffn = plan->ffn,
         .vocab = plan->vocab,
         .positions_max = plan->positions_max,
         .max_length = engine->max_length,

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a command's options by its tables. */
+#ifndef TANDEM_CLI_OPTIONS_H
+#define TANDEM_CLI_OPTIONS_H
+
+#include "cli/cli.h"
+
+#define CLI_TWIN_MAX 64 /* bytes of an environment variable's name, NUL included */
+
+/* Fills `settings`: the tables' defaults, then the environment, then `argv` (what follows the
+ * command's name). Options may stand anywhere; after "--" everything is an argument; "-" alone is
+ * one. `args` has room for argc pointers and is where settings->args points. Returns CLI_USAGE
+ * with a line on stderr for an unknown option (and the nearest known one), a value that is missing
+ * or out of range, or too few or many arguments. `*is_help` is set for -h. */
+cli_exit cli_options_parse(const cli_command *command, int argc, char *const *argv,
+                           const char **args, cli_settings *settings, bool *is_help);
+
+/* TANDEM_MAX_LENGTH of "max-length". */
+void cli_option_twin(const cli_option *option, char out[CLI_TWIN_MAX]);
+
+/* Changes, insertions and deletions that make `a` into `b`; both are cut at 32 bytes. */
+int cli_edit_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/report.h"
+
+#include <inttypes.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/json_text.h"
+#include "cli/cli.h"
+#include "tandem/version.h"
+
+#define REPORT_BYTES ((size_t)16 << 20)
+
+static tandem_status push_member(tandem_buffer *out, const char *name, const char *value,
+                                 tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\"%s\":", name));
+    return tandem__json_text_string(out, tandem__str(value), err);
+}
+
+tandem_status cli_report_machine(tandem_buffer *out, const tandem_machine *machine,
+                                 tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\"machine\":{"));
+    TANDEM_TRY(push_member(out, "processor", machine->processor, err));
+    TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
+    TANDEM_TRY(push_member(out, "kernels", machine->kernels, err));
+    TANDEM_TRY(
+        tandem__buffer_printf(out, err,
+                              ",\"processors\":%d,\"memory_bytes\":%" PRId64
+                              ",\"memory_available_bytes\":%" PRId64 ",\"speed_limit_percent\":%d,",
+                              machine->processors, machine->memory_bytes,
+                              machine->memory_available_bytes, machine->speed_limit_percent));
+    TANDEM_TRY(push_member(out, "model_cache", machine->model_cache, err));
+    return tandem__buffer_push(out, "}", 1, err);
+}
+
+tandem_status cli_report_lanes(tandem_buffer *out, const tandem_lane_info *lanes, int count,
+                               tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\"lanes\":["));
+    for (int i = 0; i < count; i++) {
+        TANDEM_TRY(tandem__buffer_printf(out, err, "%s{", i == 0 ? "" : ","));
+        TANDEM_TRY(push_member(out, "name", lanes[i].name, err));
+        TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
+        TANDEM_TRY(push_member(out, "class", lanes[i].lane_class, err));
+        TANDEM_TRY(tandem__buffer_printf(out, err, ",\"available\":%s,",
+                                         lanes[i].is_available ? "true" : "false"));
+        TANDEM_TRY(push_member(out, "device", lanes[i].device, err));
+        TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
+        TANDEM_TRY(push_member(out, "reason", lanes[i].reason, err));
+        TANDEM_TRY(tandem__buffer_push(out, "}", 1, err));
+    }
+    return tandem__buffer_push(out, "]", 1, err);
+}
+
+static tandem_status push_report(tandem_buffer *out, tandem_str body, tandem_str json,
+                                 tandem_error *err) {
+    tandem_machine machine;
+    tandem_machine_describe(&machine);
+    TANDEM_TRY(tandem__buffer_printf(
+        out, err, "# tandem %s\n\n%s, %d processors usable, kernels %s, %.1f GiB memory\n\n```\n",
+        tandem_version(), machine.processor, machine.processors, machine.kernels,
+        (double)machine.memory_bytes / (double)((int64_t)1 << 30)));
+    TANDEM_TRY(tandem__buffer_push(out, body.ptr, body.len, err));
+    TANDEM_TRY(tandem__buffer_printf(out, err, "```\n\n```json\n"));
+    TANDEM_TRY(tandem__buffer_push(out, json.ptr, json.len, err));
+    return tandem__buffer_printf(out, err, "```\n");
+}
+
+tandem_status cli_report_write(const char *path, const char *fallback, tandem_str body,
+                               tandem_str json, tandem_error *err) {
+    const char *target = path[0] == '\0' ? fallback : path;
+    tandem_buffer out;
+    tandem__buffer_init(&out, REPORT_BYTES);
+    tandem_status status = push_report(&out, body, json, err);
+    if (status == TANDEM_OK) status = tandem__file_write(target, out.ptr, out.len, err);
+    tandem__buffer_deinit(&out);
+    if (status == TANDEM_OK) cli_note("report written to %s", target);
+    return status;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/session.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fail.h"
+
+#define CUTS_SAID 5 /* texts that are named one by one */
+
+tandem_status cli_session_open(cli_session *session, const cli_settings *settings,
+                               tandem_error *err) {
+    *session = (cli_session){.settings = settings};
+    const tandem_engine_options options = {
+        .model = settings->shape == NULL ? settings->model : NULL,
+        .shape = settings->shape,
+        .lane = settings->lane,
+        .dtype = settings->dtype,
+        .threads = (int32_t)settings->threads,
+        .max_length = (int32_t)settings->max_length,
+    };
+    return tandem_engine_open(&options, &session->engine, err);
+}
+
+void cli_session_close(cli_session *session) {
+    tandem_result_deinit(&session->result);
+    tandem_engine_close(session->engine);
+    *session = (cli_session){.engine = NULL};
+}
+
+static void say_lane(cli_session *session) {
+    const char *lane = session->settings->lane;
+    if (session->is_lane_said || session->result.lane == NULL) return;
+    session->is_lane_said = true;
+    if (session->settings->is_quiet || strcmp(lane, "auto") == 0) return;
+    if (strcmp(lane, session->result.lane) == 0) return;
+    cli_note("lane %s serves instead of %s: %s", session->result.lane, lane,
+             session->result.reason);
+}
+
+static void say_cuts(cli_session *session, const cli_input *input) {
+    const tandem_result *result = &session->result;
+    for (size_t i = 0; i < result->count && result->truncated > 0; i++) {
+        const tandem_text_result *text = &result->texts[i];
+        if (text->dropped == 0) continue;
+        session->cut_count++;
+        if (session->settings->is_quiet || session->cut_count > CUTS_SAID) continue;
+        cli_note("%s: cut to %d tokens, %d dropped (--long split keeps all)",
+                 cli_input_place(input, i).text, text->tokens, text->dropped);
+    }
+}
+
+static tandem_status check_texts(const cli_session *session, const cli_input *input,
+                                 const tandem_error *cause, tandem_error *err) {
+    const tandem_result *result = &session->result;
+    for (size_t i = 0; i < result->count && result->failed > 0; i++) {
+        const tandem_status status = result->texts[i].status;
+        if (status == TANDEM_OK) continue;
+        const char *why = cause->message[0] != '\0' ? cause->message : tandem_status_text(status);
+        return tandem__fail(err, status, __FILE__, __LINE__, "%s: %s: %s", input->name,
+                            cli_input_place(input, i).text, why);
+    }
+    return TANDEM_OK;
+}
+
+tandem_status cli_session_embed(cli_session *session, const cli_input *input, tandem_error *err) {
+    const cli_settings *settings = session->settings;
+    const char *long_texts = settings->long_texts;
+    const tandem_request request = {
+        .texts = input->texts,
+        .count = input->count,
+        .lane = settings->lane,
+        .prompt_name = settings->prompt,
+        .max_length = (int32_t)settings->max_length,
+        .dimensions = (int32_t)settings->dimensions,
+        .skip_normalize = settings->skip_normalize,
+        .refuse_long = strcmp(long_texts, "error") == 0,
+        .split_long = strcmp(long_texts, "split") == 0,
+    };
+    tandem_error cause = {0};
+    const tandem_status status =
+        tandem_engine_infer(session->engine, &request, &session->result, &cause);
+    if (status != TANDEM_OK) {
+        return tandem__fail(err, status, __FILE__, __LINE__, "%s", cause.message);
+    }
+    TANDEM_TRY(check_texts(session, input, &cause, err));
+    say_lane(session);
+    say_cuts(session, input);
+    session->text_count += session->result.count;
+    session->token_count += (uint64_t)session->result.tokens;
+    session->infer_ns += session->result.infer_ns + session->result.tokenize_ns;
+    return TANDEM_OK;
+}
+
+void cli_session_report(const cli_session *session) {
+    const cli_settings *settings = session->settings;
+    if (settings->is_quiet) return;
+    if (session->cut_count > CUTS_SAID) {
+        cli_note("%" PRIu64 " more texts were cut, %" PRIu64 " in all",
+                 session->cut_count - CUTS_SAID, session->cut_count);
+    }
+    if (settings->verbosity == 0 || session->result.lane == NULL) return;
+    const double seconds = (double)session->infer_ns * 1e-9;
+    cli_note("lane %s, %s: %" PRIu64 " texts, %" PRIu64 " tokens in %.3f s (%s)",
+             session->result.lane, session->result.dtype, session->text_count, session->token_count,
+             seconds, session->result.reason);
+}
