@@ -56,6 +56,8 @@ probe_cmake() {
 }
 probe_yajl() { links yajl <<<'#include <yajl/yajl_parse.h>
 int main(void) { return yajl_status_to_string(yajl_status_ok) == NULL; }'; }
+probe_curl_header() { compiles cc ${extra_flags[@]+"${extra_flags[@]}"} <<<'#include <curl/curl.h>
+int main(void) { return CURLE_OK; }'; }
 probe_cmocka() { links cmocka <<<'#include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -88,6 +90,7 @@ CMake 3.25 or newer|probe_cmake|cmake|cmake
 Ninja|has ninja|ninja-build|ninja
 pkg-config|has pkg-config|pkg-config|pkg-config
 yajl (JSON)|probe_yajl|libyajl-dev|yajl
+libcurl (models from the Hub)|probe_curl_header|libcurl4-openssl-dev|curl
 cmocka (tests)|probe_cmocka|libcmocka-dev|cmocka
 OpenBLAS (baseline of the benchmark)|probe_openblas|libopenblas0-pthread|
 curl|has curl|curl ca-certificates|

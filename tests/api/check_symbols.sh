@@ -11,7 +11,8 @@ if [ "$(uname -s)" = Darwin ]; then
 else
     nm -D --defined-only "$1" | awk '{ print $NF }' | sort -u >"$exported"
 fi
-find "$2" -name "*.h" ! -name hub.h -exec cat {} + | grep -v '^#' | tr '\n' ' ' | grep -oE 'TANDEM_API [^;(]*\(' |
+find "$2" -name "*.h" ! -name hub.h -exec cat {} + |
+    grep -v '^#' | tr '\n' ' ' | grep -oE 'TANDEM_API [^;(]*\(' |
     sed 's/ *($//; s/.*[ *]//' | sort -u >"$declared"
 [ -s "$declared" ] || { echo "no TANDEM_API in $2" && exit 1; }
 if ! diff "$declared" "$exported"; then

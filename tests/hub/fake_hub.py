@@ -275,7 +275,8 @@ class FakeHub:
         self.weak_etags = False
         self.accepted = True
         self.edit = lambda answer: answer
-        self.main, self.storage = Server(("127.0.0.1", 0), Handler), Server(("127.0.0.1", 0), Handler)
+        self.main = Server(("127.0.0.1", 0), Handler)
+        self.storage = Server(("127.0.0.1", 0), Handler)
         for server in (self.main, self.storage):
             server.hub = self
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
