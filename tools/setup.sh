@@ -86,6 +86,7 @@ joined() { cut -d '|' -f 1 | paste -s -d ',' - | sed 's/,/, /g'; }
 
 # A need: what a reader calls it | how it is probed | Debian packages | Homebrew formulas.
 needs_build='C compiler|probe_c|gcc libc6-dev|
+C++ compiler (headers are tried from C++)|probe_cxx|g++|
 CMake 3.25 or newer|probe_cmake|cmake|cmake
 Ninja|has ninja|ninja-build|ninja
 pkg-config|has pkg-config|pkg-config|pkg-config
@@ -95,8 +96,7 @@ cmocka (tests)|probe_cmocka|libcmocka-dev|cmocka
 OpenBLAS (baseline of the benchmark)|probe_openblas|libopenblas0-pthread|
 curl|has curl|curl ca-certificates|
 Python 3|has python3|python3|python3'
-needs_test='C++ compiler (headers are tried from C++)|probe_cxx|g++|
-sanitizers of the C compiler|probe_gcc_sanitizers|gcc|
+needs_test='sanitizers of the C compiler|probe_gcc_sanitizers|gcc|
 clang|has clang|clang|llvm
 sanitizers of clang|probe_clang_asan|libclang-rt-dev|llvm
 libFuzzer|probe_clang_fuzzer|libclang-rt-dev|llvm
@@ -128,19 +128,23 @@ fail() {
 }
 
 install_debian() {
-    local packages as_root=()
+    local packages log as_root=()
     packages=$(packages_of_column 2)
     if [ "$(id -u)" != 0 ]; then
         has sudo || fail "needs root to install: apt-get install $packages"
         as_root=(sudo)
     fi
     echo "Installing by apt: $packages"
-    "${as_root[@]}" apt-get update -q </dev/null >/dev/null ||
+    log=$(mktemp)
+    "${as_root[@]}" apt-get update -q </dev/null >"$log" 2>&1 ||
         echo "apt-get update failed; trying with the lists there are" >&2
     # shellcheck disable=SC2086 # a list of words
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends $packages </dev/null >/dev/null ||
-        fail "apt-get failed; needed: $packages"
+    if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends $packages </dev/null >>"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        fail "apt-get failed ($log); needed: $packages"
+    fi
+    rm -f "$log"
 }
 
 install_macos() {
