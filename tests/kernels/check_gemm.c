@@ -111,6 +111,7 @@ static void run_tile(const problem *p, const tandem_kernels *kernels, tandem_gem
         .lda = p->size.lda,
         .b = p->matrix.panels,
         .panel_stride = (size_t)p->size.k * (size_t)p->matrix.nr * element,
+        .prefetch = p->matrix.panels,
         .bias = has_bias ? p->bias : NULL,
         .residual = has_residual ? p->residual : NULL,
         .ld_residual = p->size.ldc,

@@ -87,10 +87,16 @@ void tandem_gemm_run(const tandem_gemm_kernels *kernels, const tandem_gemm_args 
         tile.b = (const char *)w->panels + (size_t)panel * panel_bytes;
         tile.bias = args->bias == NULL ? NULL : args->bias + column;
         tile.n = column_end - column;
+        const int ahead = last + kernel->panels < panel_end ? kernel->panels : panel_end - last;
+        const size_t share = (size_t)ahead * panel_bytes / (size_t)tiles;
+        tile.prefetch_step = (share + (size_t)w->k - 1) / (size_t)w->k;
         for (int t = 0; t < tiles; t++) {
             const int begin = row_begin + (int)((int64_t)rows * t / tiles);
             const int end = row_begin + (int)((int64_t)rows * (t + 1) / tiles);
             tile.m = end - begin;
+            tile.prefetch =
+                (const char *)tile.b + (size_t)(last - panel) * panel_bytes + (size_t)t * share;
+            if (ahead == 0) tile.prefetch = tile.b;
             tile.a = args->a + (size_t)begin * args->lda;
             tile.c = args->c + (size_t)begin * args->ldc + column;
             tile.residual = args->residual == NULL

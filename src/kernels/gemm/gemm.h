@@ -52,7 +52,11 @@ typedef struct tandem_gemm_tile {
     size_t lda;
     const void *b;       /* first panel of the tile */
     size_t panel_stride; /* bytes from panel to panel */
-    const float *bias;   /* at the tile's first column, or NULL */
+    /* What to bring into L2 meanwhile: this tile's share of the panels that come next, a few bytes
+     * at each step of k. Always an address that exists; prefetch_step 0: nothing to bring. */
+    const char *prefetch;
+    size_t prefetch_step;
+    const float *bias; /* at the tile's first column, or NULL */
     const float *residual;
     size_t ld_residual;
     float *c;

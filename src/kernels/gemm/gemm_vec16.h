@@ -56,6 +56,8 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
     const size_t lda = tile->lda;
     const float *a = tile->a;
     const char *b = tile->b;
+    const char *prefetch = tile->prefetch;
+    const int prefetch_lines = nv * (is_f16 ? 32 : 64) / 64 > 0 ? nv * (is_f16 ? 32 : 64) / 64 : 1;
     v16 sums[GEMM_VECTORS_MAX];
     V16_UNROLL
     for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
@@ -74,6 +76,9 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
                 sums[i * nv + j] = v16_fma(broadcast, row_b[j], sums[i * nv + j]);
             }
         }
+        V16_UNROLL
+        for (int line = 0; line < prefetch_lines; line++) v16_prefetch(prefetch + 64 * line);
+        prefetch += tile->prefetch_step;
         a += 1;
         b += vector_bytes * (size_t)per_panel;
     }

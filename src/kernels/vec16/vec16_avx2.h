@@ -50,6 +50,9 @@ V16_INLINE void v16_store(void *p, v16 a) {
     _mm256_storeu_ps(at, a.lo);
     _mm256_storeu_ps(at + 8, a.hi);
 }
+V16_INLINE void v16_prefetch(const void *p) {
+    _mm_prefetch(p, _MM_HINT_T1);
+}
 V16_INLINE v16 v16_load_part(const float *p, int n) {
     if (n >= 16) return v16_load(p);
     if (n <= 8) return (v16){_mm256_maskload_ps(p, v16_mask8(n, 0)), _mm256_setzero_ps()};

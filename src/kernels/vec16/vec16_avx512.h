@@ -39,6 +39,10 @@ V16_INLINE v16 v16_load(const void *p) {
 V16_INLINE void v16_store(void *p, v16 a) {
     _mm512_storeu_ps(p, a);
 }
+/* Into L2. Any address is harmless. */
+V16_INLINE void v16_prefetch(const void *p) {
+    _mm_prefetch(p, _MM_HINT_T1);
+}
 /* The first n of 16, 0 <= n <= 16; absent lanes are 0 and their memory is not touched. */
 V16_INLINE v16 v16_load_part(const float *p, int n) {
     return _mm512_maskz_loadu_ps(v16_mask(n), p);
