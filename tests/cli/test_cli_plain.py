@@ -41,6 +41,13 @@ class Help(Case):
             for line in text.splitlines():
                 self.assertLessEqual(len(line), 80, f"{command} --help: {line}")
 
+    def test_every_option_is_documented(self):
+        page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+        for command in COMMANDS:
+            text = self.done(command, "--help").decode()
+            for option in re.findall(r"(?m)^ +(?:-., )?(--[a-z-]+)", text):
+                self.assertIn(option, page, command)
+
     def test_program(self):
         text = self.done("--help").decode()
         for command in COMMANDS:
