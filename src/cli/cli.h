@@ -62,6 +62,8 @@ typedef struct cli_settings {
     const char *report; /* "" = a default name, NULL = none */
     const char *baseline;
     const char *python;
+    const char *revision; /* NULL = the name's own, else main */
+    bool is_sure;         /* asked already */
     bool is_manual;
     const char *completion;
 } cli_settings;
@@ -125,6 +127,7 @@ extern const cli_command cli_command_tokenize;
 extern const cli_command cli_command_bench;
 extern const cli_command cli_command_doctor;
 extern const cli_command cli_command_selftest;
+extern const cli_command cli_command_model;
 extern const cli_command cli_command_version;
 extern const cli_command cli_command_help;
 

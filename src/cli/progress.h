@@ -19,6 +19,10 @@ void cli_progress_start(cli_progress *progress, bool is_quiet);
 /* `done` of `total` units of work (bytes, texts; total 0 = not known) and `texts` in all. */
 void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t texts);
 
+/* The same for bytes: `done` of `total`, `moved` of them in this run, and a word of what. */
+void cli_progress_bytes(cli_progress *progress, const char *what, uint64_t done, uint64_t total,
+                        uint64_t moved);
+
 /* Removes the line, so that other words can follow. */
 void cli_progress_clear(cli_progress *progress);
 

@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "base/assert.h"
+#include "base/bytes_text.h"
 #include "base/fail.h"
 #include "base/mem.h"
 #include "hub/hub_blob.h"
@@ -101,21 +102,6 @@ static tandem_status list(puller *p, tandem_error *err) {
     return TANDEM_OK;
 }
 
-/* "438.1 MB" */
-typedef struct size_text {
-    char text[32];
-} size_text;
-
-static size_text say_bytes(int64_t bytes) {
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
-    size_text out;
-    double value = (double)bytes;
-    size_t unit = 0;
-    for (; value >= 1000.0 && unit + 1 < sizeof units / sizeof units[0]; unit++) value /= 1000.0;
-    (void)snprintf(out.text, sizeof out.text, "%.*f %s", unit == 0 ? 0 : 1, value, units[unit]);
-    return out;
-}
-
 /* Some slack, since a full disk hurts more than this one download. */
 static tandem_status check_room(const puller *p, int64_t left, tandem_error *err) {
     const int64_t slack = 16 << 20;
@@ -128,8 +114,8 @@ static tandem_status check_room(const puller *p, int64_t left, tandem_error *err
                               : (uint64_t)info.f_bavail * unit;
     if (left == 0 || have >= (uint64_t)left + (uint64_t)slack) return TANDEM_OK;
     return TANDEM_FAIL(err, CAPACITY, "needs %s and %s to spare, %s are free in %s",
-                       say_bytes(left).text, say_bytes(slack).text, say_bytes((int64_t)have).text,
-                       cache);
+                       tandem__bytes_text(left).text, tandem__bytes_text(slack).text,
+                       tandem__bytes_text((int64_t)have).text, cache);
 }
 
 /* Sizes of what was chosen; refuses what is too large before any of it is fetched. */
@@ -144,8 +130,8 @@ static tandem_status measure(puller *p, tandem_error *err) {
             return TANDEM_FAIL(err, CAPACITY,
                                "%s is %s, and with the files before it more than "
                                "the limit of %s",
-                               entry->path, say_bytes(entry->bytes).text,
-                               say_bytes(bytes_max).text);
+                               entry->path, tandem__bytes_text(entry->bytes).text,
+                               tandem__bytes_text(bytes_max).text);
         }
         p->bytes += entry->bytes;
         left += tandem__hub_blob_bytes_left(&p->session, entry);

@@ -26,8 +26,8 @@ static tandem_status locate_cached(const char *text, char *folder, tandem_error 
     if (tandem__file_is_directory(folder)) return TANDEM_OK;
     return TANDEM_FAIL(err, NOT_FOUND,
                        "model %s: not in the Hub's cache %.200s (revision %s) and no such folder; "
-                       "download it there or give a folder",
-                       name.repo, cache, name.revision);
+                       "tandem model pull %s gets it",
+                       name.repo, cache, name.revision, text);
 }
 
 tandem_status tandem__model_locate(const char *name, char *folder, tandem_error *err) {

@@ -14,12 +14,15 @@ import collections
 import hashlib
 import http.server
 import json
+import pathlib
 import socket
+import ssl
 import threading
 import time
 import urllib.parse
 
 LFS_BYTES = 2000
+CERTIFICATE = str(pathlib.Path(__file__).with_name("loopback.pem"))
 
 
 def git_sha1(content):
@@ -137,8 +140,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return what
 
     def send_listing(self, path, query):
-        name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
         hub = self.server.hub
+        if "/tree/" in path:
+            self.send_tree(*path.removeprefix("/api/models/").split("/tree/"))
+            return
+        name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
         if name in hub.moved:
             self.send_code(307, {"Location": f"/api/models/{hub.moved[name]}/revision/{revision}"})
             return
@@ -165,6 +171,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer = {"id": name, "sha": sha, "siblings": siblings, "private": repo.private}
         body = what.get("content") or json.dumps(hub.edit(answer)).encode()
         self.send_body(body, {"Content-Type": "application/json"}, what)
+
+    def send_tree(self, name, revision):
+        """What huggingface_hub lists files by; tandem does not ask for it."""
+        repo = self.server.hub.repos.get(name)
+        if self.refused(repo):
+            return
+        entries = []
+        for file, content in repo.commits[repo.revisions.get(revision, revision)].items():
+            entry = {"type": "file", "path": file, "size": len(content), "oid": git_sha1(content)}
+            if is_large(content):
+                entry["lfs"] = {"oid": etag(content), "size": len(content), "pointerSize": 130}
+            entries.append(entry)
+        self.send_body(json.dumps(entries).encode(), {"Content-Type": "application/json"}, {})
 
     def send_resolve(self, method, path):
         hub = self.server.hub
@@ -267,7 +286,7 @@ class Server(http.server.ThreadingHTTPServer):
 class FakeHub:
     token = "hf_good"
 
-    def __init__(self):
+    def __init__(self, is_https=False):
         self.repos, self.moved, self.faults, self.requests = {}, {}, [], []
         self.served = collections.Counter()
         self.lock = threading.Lock()
@@ -279,9 +298,14 @@ class FakeHub:
         self.storage = Server(("127.0.0.1", 0), Handler)
         for server in (self.main, self.storage):
             server.hub = self
+            if is_https:
+                tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                tls.load_cert_chain(CERTIFICATE)
+                server.socket = tls.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.endpoint = f"http://127.0.0.1:{self.main.server_port}"
-        self.storage_url = f"http://127.0.0.1:{self.storage.server_port}"
+        scheme = "https" if is_https else "http"
+        self.endpoint = f"{scheme}://127.0.0.1:{self.main.server_port}"
+        self.storage_url = f"{scheme}://127.0.0.1:{self.storage.server_port}"
 
     def add(self, name, files, revisions=None, private=False, gated=False):
         self.repos[name] = Repo(files, revisions, private, gated)

@@ -67,9 +67,10 @@ class Call:
 
 class HubCase(unittest.TestCase):
     program = ""  # hub_call
+    is_https = False
 
     def setUp(self):
-        self.hub = FakeHub()
+        self.hub = FakeHub(self.is_https)
         self.addCleanup(self.hub.close)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tandem-hub-"))
         self.addCleanup(shutil.rmtree, self.folder)

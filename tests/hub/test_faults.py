@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 
-from fake_hub import Fault, etag
+from fake_hub import CERTIFICATE, Fault, etag
 from hub_case import (OK, NOT_FOUND, FORMAT, IO, PERMISSION, CAPACITY, TIMEOUT, CANCELLED,
                       WEIGHTS, FILES, HubCase, Call, snapshot_of, main)
 
@@ -266,6 +266,32 @@ class Faults(HubCase):
         self.home.chmod(0o500)
         self.addCleanup(self.home.chmod, 0o700)
         self.bad(PERMISSION, "permission denied")
+
+
+class Https(HubCase):
+    is_https = True
+
+    def test_certificate_of_nobody(self):
+        self.env.pop("SSL_CERT_FILE", None)
+        call = self.bad(IO, "o/m|certificate")
+        self.assertEqual(call.number("waits"), 0)
+        self.assertEqual(self.hub.requests, [])
+
+    def test_certificate_that_is_trusted(self):
+        for variable in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+            shutil.rmtree(self.cache, ignore_errors=True)
+            base = dict(self.env)
+            self.env[variable] = CERTIFICATE
+            self.good("pull", token="hf_good")
+            self.env = base
+            self.assert_whole()
+        for request in self.hub.requests:
+            self.assertEqual("Authorization" in request.headers, not request.is_storage)
+
+    def test_never_down_to_http(self):
+        self.env["SSL_CERT_FILE"] = CERTIFICATE
+        self.hub.faults.append(Fault("redirect:model.safetensors", location="http://127.0.0.1:1/"))
+        self.bad(FORMAT, "redirects from https to http://127.0.0.1:1/")
 
 
 if __name__ == "__main__":
