@@ -13,7 +13,8 @@
 
 #define BLOCK_BYTES 1024 /* input between two checks of the output's room */
 #define CHAR_BYTES  64   /* room for what one character can become: measured 12, and two spaces */
-#define MARK_BYTES  12   /* room for what one waiting mark can become */
+#define ROOM_BYTES  (BLOCK_BYTES + CHAR_BYTES)
+#define MARK_BYTES  12 /* room for what one waiting mark can become */
 
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
 
@@ -136,6 +137,15 @@ static tandem_status put_char(work *w, uint32_t code, uint32_t origin) {
     return put_after_clean(w, ' ', origin);
 }
 
+static bool is_space(uint8_t byte) {
+    return byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+/* An ASCII character that clean_text removes. */
+static bool is_dropped(uint8_t byte) {
+    return (byte < 0x20 || byte == 0x7f) && !is_space(byte);
+}
+
 static bool has_control(uint64_t bytes) {
     const uint64_t del = bytes ^ EACH_BYTE(0x7f);
     const uint64_t low = (bytes - EACH_BYTE(0x20)) & ~bytes;
@@ -149,24 +159,24 @@ static uint64_t lower_ascii(uint64_t bytes) {
     return bytes | (((from_a ^ over_z) & EACH_BYTE(0x80)) >> 2);
 }
 
-/* Copies as many plain ASCII bytes as there are at `at`, at most BLOCK_BYTES; returns how many. */
-static size_t put_ascii(work *w, const uint8_t *in, size_t len) {
-    const tandem_normalizer_bert *const config = w->config;
-    uint8_t *const out = (uint8_t *)w->out->bytes.ptr + w->out->bytes.count;
+/* Copies as many ASCII bytes as stay one byte, at most BLOCK_BYTES; returns how many. */
+static size_t put_ascii(const tandem_normalizer_bert *config, const uint8_t *in, size_t len,
+                        uint8_t *out) {
     if (len > BLOCK_BYTES) len = BLOCK_BYTES;
     size_t n = 0;
-    while (len - n >= 8) {
-        uint64_t bytes;
-        memcpy(&bytes, in + n, 8);
-        if ((bytes & EACH_BYTE(0x80)) != 0) break;
-        if (config->clean_text && has_control(bytes)) break;
-        if (config->lowercase) bytes = lower_ascii(bytes);
-        memcpy(out + n, &bytes, 8);
-        n += 8;
-    }
-    while (n < len && in[n] < 0x80 && !(config->clean_text && (in[n] < 0x20 || in[n] == 0x7f))) {
-        out[n] = (uint8_t)(config->lowercase && (uint8_t)(in[n] - 'A') < 26 ? in[n] + 32 : in[n]);
-        n++;
+    while (n < len) {
+        uint64_t bytes = EACH_BYTE(0x80);
+        if (len - n >= 8) memcpy(&bytes, in + n, 8);
+        if ((bytes & EACH_BYTE(0x80)) == 0 && !(config->clean_text && has_control(bytes))) {
+            if (config->lowercase) bytes = lower_ascii(bytes);
+            memcpy(out + n, &bytes, 8);
+            n += 8;
+            continue;
+        }
+        uint8_t byte = in[n];
+        if (byte >= 0x80 || (config->clean_text && is_dropped(byte))) break;
+        if (config->clean_text && is_space(byte)) byte = ' ';
+        out[n++] = config->lowercase && byte >= 'A' && byte <= 'Z' ? byte + 32 : byte;
     }
     return n;
 }
@@ -181,21 +191,22 @@ static void put_origins(tandem_normalized *out, tandem_view in, size_t at, size_
 
 static tandem_status bert_apply(const void *config, tandem_view in, tandem_normalized *out,
                                 tandem_marks *marks, tandem_error *err) {
-    work w = {.config = config, .out = out, .marks = marks, .err = err};
+    const tandem_normalizer_bert *const bert = config;
+    work w = {.config = bert, .out = out, .marks = marks, .err = err};
     tandem__marks_clear(marks);
     size_t at = 0;
     while (at < in.len) {
-        TANDEM_TRY(tandem__normalized_reserve(out, BLOCK_BYTES + CHAR_BYTES, err));
-        if (in.bytes[at] < 0x80) {
+        TANDEM_TRY(tandem__normalized_reserve(out, ROOM_BYTES, err));
+        if (in.bytes[at] < 0x80 && !(bert->clean_text && is_dropped(in.bytes[at]))) {
             TANDEM_TRY(flush_marks(&w));
-            TANDEM_TRY(tandem__normalized_reserve(out, BLOCK_BYTES + CHAR_BYTES, err));
-            const size_t n = put_ascii(&w, in.bytes + at, in.len - at);
+            const size_t n = put_ascii(bert, in.bytes + at, in.len - at,
+                                       (uint8_t *)out->bytes.ptr + out->bytes.count);
             if (!out->is_plain && out->wants_origins) put_origins(out, in, at, n);
             out->bytes.count += n;
             at += n;
-            if (n > 0) continue;
+            continue;
         }
-        TANDEM_TRY(tandem__normalized_make_explicit(out, BLOCK_BYTES + CHAR_BYTES, err));
+        TANDEM_TRY(tandem__normalized_make_explicit(out, ROOM_BYTES, err));
         uint32_t code = 0;
         const size_t step = tandem__utf8_decode(in.bytes + at, in.len - at, &code);
         const uint32_t origin = in.origins == NULL ? in.base + (uint32_t)at : in.origins[at];
