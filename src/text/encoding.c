@@ -67,7 +67,7 @@ static void put_specials(assembly *a, const tandem_post_piece *piece) {
         ((tandem_span *)m->chars.ptr)[at] = (tandem_span){0, 0};
         ((int32_t *)m->words.ptr)[at] = -1;
         ((uint8_t *)m->special.ptr)[at] = 1;
-        ((int32_t *)m->texts.ptr)[at] = TANDEM_TOKEN_TEXT_NONE - 1 - (int32_t)index;
+        ((int32_t *)m->texts.ptr)[at] = TANDEM_TOKEN_TEXT_SPECIAL - (int32_t)index;
     }
 }
 

@@ -10,9 +10,10 @@
 #include "text/normalized.h"
 #include "text/post_template.h"
 
-#define TANDEM_TOKEN_TEXT_NONE                                                                     \
-    (-1) /* the vocabulary's; below it: special -2 - n of the template                             \
-          */
+/* Where a token's own text is: an offset in token_texts, or one of these. */
+#define TANDEM_TOKEN_TEXT_MODEL   (-1) /* the model's word */
+#define TANDEM_TOKEN_TEXT_ADDED   (-2) /* the added token's pattern */
+#define TANDEM_TOKEN_TEXT_SPECIAL (-3) /* -3 - n: special token n of the template */
 
 struct tandem_encoding_memory {
     /* Work of one text. */

@@ -16,7 +16,8 @@ typedef struct tandem_tokens {
     tandem_array spans; /* tandem_split: bytes of normalised text, then of the original */
     tandem_array chars; /* tandem_split: characters of the original; filled last */
     tandem_array words; /* int32_t */
-    tandem_array texts; /* int32_t: offset of the token's own text, -1 for the vocabulary's */
+    tandem_array
+        texts; /* int32_t: where the token's own text is, see encoding.h; -1: the model's */
     bool wants_spans;
     int32_t word; /* number of the next word */
 } tandem_tokens;

@@ -87,7 +87,10 @@ static tandem_status push_added(encoder *e, const tandem_added_token *token, con
     tandem__tokens_push(tokens, token->id, span);
     tokens->word++;
     const tandem_str own = {(const char *)bytes + span.start, len};
-    if (!tokens->wants_spans || tandem__str_equal(own, token->pattern)) return TANDEM_OK;
+    if (!tokens->wants_spans) return TANDEM_OK;
+    int32_t *const text = (int32_t *)tokens->texts.ptr + tokens->texts.count - 1;
+    *text = TANDEM_TOKEN_TEXT_ADDED;
+    if (tandem__str_equal(own, token->pattern)) return TANDEM_OK;
     tandem_array *const pool = &e->memory->token_texts;
     const uint32_t own_len = (uint32_t)len;
     TANDEM_TRY(tandem__array_reserve(pool, len + sizeof own_len + 1, 1, e->err));
@@ -99,7 +102,7 @@ static tandem_status push_added(encoder *e, const tandem_added_token *token, con
     memcpy(to, &own_len, sizeof own_len);
     memcpy(to + sizeof own_len, own.ptr, len);
     to[sizeof own_len + len] = '\0';
-    ((int32_t *)tokens->texts.ptr)[tokens->texts.count - 1] = (int32_t)pool->count;
+    *text = (int32_t)pool->count;
     pool->count += sizeof own_len + len + 1;
     return TANDEM_OK;
 }
@@ -252,17 +255,24 @@ tandem_status tandem_tokenizer_encode(const tandem_tokenizer *tokenizer, const c
     return cut_and_assemble(&e, pair != NULL, options, encoding);
 }
 
+static const char *model_token(const tandem_tokenizer *tokenizer, int32_t id, size_t *len) {
+    const tandem_vocab_word *const word = tandem__vocab_word(tokenizer->vocab, id);
+    if (word == NULL) return NULL;
+    if (len != NULL) *len = word->len;
+    return tokenizer->vocab->text + word->offset;
+}
+
 const char *tandem_encoding_token(const tandem_encoding *encoding,
                                   const tandem_tokenizer *tokenizer, int32_t index, size_t *len) {
     if (index < 0 || index >= encoding->count) return NULL;
     const struct tandem_encoding_memory *const m = encoding->memory;
+    const int32_t id = encoding->ids[index];
     const int32_t at =
-        encoding->bytes == NULL ? TANDEM_TOKEN_TEXT_NONE : ((const int32_t *)m->texts.ptr)[index];
-    if (at == TANDEM_TOKEN_TEXT_NONE) {
-        return tandem_tokenizer_token(tokenizer, encoding->ids[index], len);
-    }
-    if (at < TANDEM_TOKEN_TEXT_NONE) {
-        const tandem_str text = tokenizer->post.specials[TANDEM_TOKEN_TEXT_NONE - 1 - at].text;
+        encoding->bytes == NULL ? TANDEM_TOKEN_TEXT_ADDED : ((const int32_t *)m->texts.ptr)[index];
+    if (at == TANDEM_TOKEN_TEXT_ADDED) return tandem_tokenizer_token(tokenizer, id, len);
+    if (at == TANDEM_TOKEN_TEXT_MODEL) return model_token(tokenizer, id, len);
+    if (at < 0) {
+        const tandem_str text = tokenizer->post.specials[TANDEM_TOKEN_TEXT_SPECIAL - at].text;
         if (len != NULL) *len = text.len;
         return text.ptr;
     }
@@ -285,10 +295,7 @@ const char *tandem_tokenizer_token(const tandem_tokenizer *tokenizer, int32_t id
         if (len != NULL) *len = added->pattern.len;
         return added->pattern.ptr;
     }
-    const tandem_vocab_word *const word = tandem__vocab_word(tokenizer->vocab, id);
-    if (word == NULL) return NULL;
-    if (len != NULL) *len = word->len;
-    return tokenizer->vocab->text + word->offset;
+    return model_token(tokenizer, id, len);
 }
 
 int32_t tandem_tokenizer_id(const tandem_tokenizer *tokenizer, const char *token, size_t len) {

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All 1,112,064 code points, one by one: normalised with every option, and cut into words. The
+ * hashes of what the reference makes of them are in tests/golden/tokenizer_unicode.txt
+ * (tools/gen_unicode.py). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/utf8.h"
+#include "text/normalizer.h"
+#include "text/pretokenizer.h"
+#include "text/unicode.h"
+
+#define GOLDEN     "tests/golden/tokenizer_unicode.txt"
+#define LINES      (17 * (16 + 1)) /* a plane: 16 sets of options, and the pre-tokenizer */
+#define FNV_START  UINT64_C(0xcbf29ce484222325)
+#define FNV_FACTOR UINT64_C(0x100000001b3)
+
+static bool is_surrogate(uint32_t code) {
+    return code >= 0xd800 && code <= 0xdfff;
+}
+
+static uint64_t fnv(uint64_t hash, const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) hash = (hash ^ bytes[i]) * FNV_FACTOR;
+    return hash;
+}
+
+static uint64_t hash_normalized(uint32_t plane, const tandem_normalizer_bert *config) {
+    const tandem_normalizer normalizer = {&tandem__normalizer_bert_type, (void *)(uintptr_t)config};
+    tandem_normalized out = {0};
+    tandem_marks marks = {0};
+    uint64_t hash = FNV_START;
+    for (uint32_t code = plane << 16; code <= (plane << 16 | 0xffff); code++) {
+        if (is_surrogate(code)) continue;
+        uint8_t text[4];
+        const tandem_view in = {.bytes = text, .len = tandem__utf8_encode(code, text)};
+        assert_int_equal(tandem__normalizer_apply(&normalizer, in, true, &out, &marks, NULL), 0);
+        hash = fnv(hash, out.bytes.ptr, out.bytes.count);
+        hash = fnv(hash, (const uint8_t *)"\xff", 1);
+        /* Whatever came out, it came from the one character. */
+        for (size_t i = 0; i < out.bytes.count; i++) {
+            assert_int_equal(tandem__normalized_origin(&out, i), 0);
+        }
+    }
+    tandem__normalized_deinit(&out);
+    tandem__marks_deinit(&marks);
+    return hash;
+}
+
+static uint64_t hash_splits(uint32_t plane) {
+    const tandem_pretokenizer pretokenizer = {&tandem__pretokenizer_bert_type, NULL};
+    uint64_t hash = FNV_START;
+    for (uint32_t code = plane << 16; code <= (plane << 16 | 0xffff); code++) {
+        if (is_surrogate(code)) continue;
+        uint8_t text[6] = {'a'};
+        const size_t n = tandem__utf8_encode(code, text + 1);
+        text[1 + n] = 'a';
+        tandem_split splits[4];
+        size_t at = 0;
+        const uint8_t count =
+            (uint8_t)tandem__pretokenizer_split(&pretokenizer, text, n + 2, &at, splits, 4);
+        assert_int_equal(at, n + 2);
+        hash = fnv(hash, &count, 1);
+    }
+    return hash;
+}
+
+static void test_every_code_point(void **state) {
+    (void)state;
+    FILE *const file = fopen(GOLDEN, "r");
+    assert_non_null(file);
+    char line[128];
+    int lines = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned plane = 0;
+        unsigned on[4] = {0};
+        unsigned long long want = 0;
+        uint64_t got = 0;
+        if (sscanf(line, "%u split %llx", &plane, &want) == 2) {
+            got = hash_splits(plane);
+        } else if (sscanf(line, "%u %u %u %u %u %llx", &plane, &on[0], &on[1], &on[2], &on[3],
+                          &want) == 6) {
+            const tandem_normalizer_bert config = {on[0] != 0, on[1] != 0, on[2] != 0, on[3] != 0};
+            got = hash_normalized(plane, &config);
+        } else {
+            assert_int_equal(line[0], '#');
+            continue;
+        }
+        if (got != want) fail_msg("not as the reference: %s", line);
+        lines++;
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(lines, LINES);
+}
+
+/* Words come out the same through a buffer of any size. */
+static void test_splits_in_parts(void **state) {
+    (void)state;
+    static const char text[] = "  Don't  stop, a.b\xe2\x80\xa6"
+                               "c \xe3\x80\x80!!x ";
+    const uint8_t *const bytes = (const uint8_t *)text;
+    const tandem_pretokenizer pretokenizer = {&tandem__pretokenizer_bert_type, NULL};
+    tandem_split whole[32];
+    size_t at = 0;
+    const size_t end = sizeof text - 1;
+    const size_t count = tandem__pretokenizer_split(&pretokenizer, bytes, end, &at, whole, 32);
+    assert_int_equal(count, 13);
+    for (size_t max = 2; max < 8; max++) {
+        size_t seen = 0;
+        at = 0;
+        while (at < end) {
+            tandem_split part[8];
+            const size_t n = tandem__pretokenizer_split(&pretokenizer, bytes, end, &at, part, max);
+            assert_in_range(n, 0, max);
+            assert_memory_equal(part, whole + seen, n * sizeof part[0]);
+            seen += n;
+        }
+        assert_int_equal(seen, count);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_code_point),
+        cmocka_unit_test(test_splits_in_parts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
