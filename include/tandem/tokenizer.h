@@ -40,7 +40,8 @@ typedef struct tandem_encode_options {
     tandem_truncation truncation;
     tandem_encode_want want;
     bool truncate_left; /* drop from the start of the text instead of its end */
-    bool keep_overflow; /* what max_length cuts off follows in further windows */
+    bool keep_overflow; /* what max_length cuts off follows in further windows; of a pair, each
+                         * window of one text with each of the other */
     bool skip_special;  /* no [CLS], [SEP] and the like */
 } tandem_encode_options;
 
