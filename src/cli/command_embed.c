@@ -4,6 +4,7 @@
  * their vectors. */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -118,6 +119,11 @@ static cli_exit run(const cli_settings *settings) {
         format != CLI_FORMAT_JSON) {
         return cli_usage(&cli_command_embed, "--order done needs --format jsonl or json, whose "
                                              "rows carry their index");
+    }
+    const bool is_binary = format == CLI_FORMAT_NPY || format == CLI_FORMAT_F32;
+    if (is_binary && settings->output == NULL && isatty(STDOUT_FILENO) != 0) {
+        return cli_usage(&cli_command_embed,
+                         "this format is binary, not for a terminal: --output names a file");
     }
     embed_job job = {.settings = settings};
     tandem_error err = {0};

@@ -70,6 +70,7 @@ tandem_status cli_input_open(cli_input *input, const cli_settings *settings, int
     }
     input->name = "arguments";
     input->args = settings->args + first_arg;
+    input->first_arg = first_arg;
     input->arg_count = settings->arg_count - first_arg;
     return TANDEM_OK;
 }
@@ -90,8 +91,9 @@ int64_t cli_input_count(const cli_input *input) {
 
 static cli_place place(const cli_input *input, uint64_t line) {
     cli_place out;
-    const char *unit = input->args == NULL ? "line" : "text";
-    (void)snprintf(out.text, sizeof out.text, "%s %" PRIu64, unit, line);
+    if (input->args != NULL) line += (uint64_t)input->first_arg;
+    (void)snprintf(out.text, sizeof out.text, "%s %" PRIu64, input->args == NULL ? "line" : "text",
+                   line);
     return out;
 }
 

@@ -27,6 +27,7 @@ typedef struct cli_input {
     const char *name;        /* for messages: the path, "standard input" or "arguments" */
     const char *const *args; /* NULL: from fd */
     int arg_count;
+    int first_arg; /* how many came before args[0], for messages */
     int fd;
     bool is_jsonl;
     bool is_pipe;      /* may have nothing to read for a while */

@@ -4,6 +4,7 @@
 import array
 import json
 import os
+import pty
 import random
 import signal
 import stat
@@ -122,6 +123,45 @@ class Input(Tiny):
         self.assertEqual(out, self.embed("--format", "csv", "--dimensions", "3", "cat"))
         out = self.done("embed", "cat", "--format", "jsonl", env=env)
         self.assertEqual(len(vectors(out)[0]), 3)
+
+
+class Terminal(Tiny):
+    """Standard error on a terminal: words that come and go, and only when there is time to."""
+
+    def run_on_terminal(self, feed, *args):
+        parent, child = pty.openpty()
+        process = subprocess.Popen([BINARY, "embed", "-m", TINY, *args], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=child)
+        os.close(child)
+        for data, wait in feed:
+            process.stdin.write(data)
+            process.stdin.flush()
+            time.sleep(wait)
+        process.stdin.close()
+        self.assertEqual(process.wait(60), 0)
+        seen = b""
+        try:
+            while chunk := os.read(parent, 4096):
+                seen += chunk
+        except OSError:  # what Linux says when the other end is closed
+            pass
+        os.close(parent)
+        return seen
+
+    def test_progress(self):
+        slow = [(b"cat\n", 0.7), (b"mat\n", 0.7), (b"sat\n", 0.2), (b"the\n", 0.0)]
+        seen = self.run_on_terminal(slow)
+        self.assertRegex(seen, rb"3 texts, \d+/s")
+        self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)  # nothing is left on the line
+        self.assertEqual(self.run_on_terminal(slow, "-q"), b"")
+        self.assertEqual(self.run_on_terminal([(b"cat\n", 0.0)]), b"")
+
+    def test_binary_is_not_for_a_terminal(self):
+        parent, child = pty.openpty()
+        line = self.misused("embed", "-m", TINY, "--format", "npy", "a", stdout=child)
+        os.close(child)
+        os.close(parent)
+        self.assertIn("binary", line)
 
 
 class Output(Tiny):
@@ -449,6 +489,8 @@ class MiniLM(Case):
         near, far = [line.split("\t") for line in text.splitlines()]
         self.assertEqual((near[1], far[1]), ("A kitten naps", "Stocks fell"))
         self.assertGreater(float(near[0]), float(far[0]) + 0.3)
+        cut = self.run_binary("similarity", "--max-length", "8", "a", "b", "word " * 20)
+        self.assertRegex(cut.stderr, rb"^tandem: text 3: cut to 8 tokens")
         out = rows(self.done("similarity", "--json", "a", stdin="a\nb\tc\n"))
         self.assertEqual([r["text"] for r in out], ["a", "b\tc"])
         self.assertAlmostEqual(out[0]["similarity"], 1.0, places=6)
