@@ -159,6 +159,11 @@ tandem_status tandem__output_verify(const tandem_plan *plan, tandem_output outpu
                                     const tandem_batch *batch, const float *out,
                                     tandem_error *err) TANDEM_NODISCARD;
 
+/* Puts what the plan calls `data` ("folder/model.safetensors: name") before the message of an error
+ * already raised. Returns `status`. */
+tandem_status tandem__plan_blame(const tandem_plan *plan, const void *data, tandem_status status,
+                                 tandem_error *err);
+
 bool tandem__floats_are_finite(const float *values, size_t count);
 
 /* What is added to the scaled score of a query and a key `distance` tokens after it (before it:

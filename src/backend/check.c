@@ -100,7 +100,7 @@ static tandem_status check_embeddings(const tandem_plan *plan, tandem_error *err
     const place type = {-1, "embeddings.type", ""};
     const place relative = {-1, "relative_bias", ""};
     TANDEM_TRY(check_view(&word, &plan->word, plan->vocab, width, err));
-    if (plan->position == TANDEM_POSITION_ABSOLUTE) {
+    if (plan->position == TANDEM_POSITION_ABSOLUTE || plan->position_rows.data != NULL) {
         const int64_t rows = plan->position_rows.rows;
         TANDEM_TRY(check_view(&position, &plan->position_rows, rows, width, err));
         TANDEM_TRY(check_number("positions_max", plan->positions_max, 1,
@@ -162,6 +162,7 @@ static tandem_status check_top(const tandem_plan *plan, tandem_error *err) {
         TANDEM_TRY(check_linear(-1, "head.dense", &plan->head_dense, out, width, err));
         width = out;
     }
+    TANDEM_TRY(check_norm(-1, "head.norm", &plan->head_norm, width, err));
     TANDEM_TRY(check_number("labels", plan->labels, 1, 1 << 20, err));
     return check_linear(-1, "classifier", &plan->classifier, plan->labels, width, err);
 }
@@ -258,6 +259,15 @@ int64_t tandem__output_rows(const tandem_plan *plan, tandem_output output,
     if (output == TANDEM_OUTPUT_TOKENS) return batch->tokens;
     if (output == TANDEM_OUTPUT_STATES) return (int64_t)(plan->layer_count + 1) * batch->tokens;
     return batch->sequences;
+}
+
+tandem_status tandem__plan_blame(const tandem_plan *plan, const void *data, tandem_status status,
+                                 tandem_error *err) {
+    char text[320] = "";
+    if (plan->describe != NULL) {
+        plan->describe(plan->release_context, data, text, sizeof text);
+    }
+    return text[0] == '\0' ? status : tandem__fail_prefix(err, status, text);
 }
 
 bool tandem__floats_are_finite(const float *values, size_t count) {

@@ -61,6 +61,9 @@ const tandem_tensor *tandem__weights_at(const tandem_weights *weights, size_t in
 /* The file or the index, for messages about what is not in it. Borrowed until close. */
 const char *tandem__weights_path(const tandem_weights *weights);
 
+/* The tensor that holds the byte at `data`, or NULL. For messages: it looks at every tensor. */
+const tandem_tensor *tandem__weights_owner(const tandem_weights *weights, const void *data);
+
 /* Lets the pages of [data, data + bytes) leave the resident set; they come back if read again.
  * Does nothing for data of other weights. */
 void tandem__weights_release(const tandem_weights *weights, const void *data, size_t bytes);

@@ -303,6 +303,15 @@ const char *tandem__weights_path(const tandem_weights *weights) {
     return weights->path;
 }
 
+const tandem_tensor *tandem__weights_owner(const tandem_weights *weights, const void *data) {
+    const uintptr_t at = (uintptr_t)data;
+    for (size_t i = 0; i < weights->count; i++) {
+        const uintptr_t first = (uintptr_t)weights->tensors[i].data;
+        if (at >= first && at - first < weights->tensors[i].bytes) return &weights->tensors[i];
+    }
+    return NULL;
+}
+
 void tandem__weights_release(const tandem_weights *weights, const void *data, size_t bytes) {
     const uintptr_t start = (uintptr_t)data;
     for (size_t i = 0; i < weights->file_count; i++) {

@@ -31,9 +31,10 @@ static shape_label label_shape(const tandem_tensor *tensor) {
 static const tandem_tensor *find(const tandem_supply_files *files, const char *stem,
                                  const char *suffix) {
     char name[NAME_MAX_BYTES];
-    const char *prefixes[2] = {"", files->prefix};
-    for (int i = 0; i < 2; i++) {
-        const int need = snprintf(name, sizeof name, "%s%s%s", prefixes[i], stem, suffix);
+    for (int i = 0; i <= TANDEM_FAMILY_PREFIXES_MAX; i++) {
+        const char *prefix = i == 0 ? "" : files->prefixes[i - 1];
+        if (prefix == NULL) break;
+        const int need = snprintf(name, sizeof name, "%s%s%s", prefix, stem, suffix);
         TANDEM_ASSERT(need > 0 && (size_t)need < sizeof name);
         const tandem_tensor *tensor = tandem__weights_find(files->weights, name);
         if (tensor != NULL) return tensor;
@@ -44,16 +45,17 @@ static const tandem_tensor *find(const tandem_supply_files *files, const char *s
 static tandem_status check_tensor(const tandem_tensor *tensor, const tandem_want *want,
                                   tandem_error *err) {
     const bool is_matrix = want->role == TANDEM_ROLE_MATRIX;
-    const bool has_shape = is_matrix ? tensor->rank == 2 && tensor->shape[0] == want->rows &&
-                                           tensor->shape[1] == want->cols
-                                     : tensor->rank == 1 && tensor->shape[0] == want->cols;
+    const int64_t rows = want->rows * want->parts; /* of a vector: rows is 1 */
+    const int64_t cols = want->cols * (is_matrix ? 1 : want->parts);
+    const bool has_shape =
+        is_matrix ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
+                  : tensor->rank == 1 && tensor->shape[0] == cols;
     if (!has_shape) {
         char expected[48];
         if (is_matrix) {
-            (void)snprintf(expected, sizeof expected, "[%" PRId64 ",%" PRId64 "]", want->rows,
-                           want->cols);
+            (void)snprintf(expected, sizeof expected, "[%" PRId64 ",%" PRId64 "]", rows, cols);
         } else {
-            (void)snprintf(expected, sizeof expected, "[%" PRId64 "]", want->cols);
+            (void)snprintf(expected, sizeof expected, "[%" PRId64 "]", cols);
         }
         return TANDEM_FAIL(err, FORMAT, "%s: %.*s: shape %s, expected %s", tensor->path,
                            TANDEM_STR_ARG(tensor->name), label_shape(tensor).text, expected);
@@ -75,12 +77,15 @@ static tandem_status take_from_files(void *context, const tandem_want *want, tan
     if (tensor == NULL && old_suffixes[want->role] != NULL) {
         tensor = find(files, want->stem, old_suffixes[want->role]);
     }
+    if (tensor == NULL && want->is_optional) return TANDEM_OK;
     if (tensor == NULL) {
         return TANDEM_FAIL(err, FORMAT, "%s: %s%s: no such tensor, the model needs it",
                            tandem__weights_path(files->weights), want->stem, suffixes[want->role]);
     }
     TANDEM_TRY(check_tensor(tensor, want, err));
-    *view = (tandem_view){tensor->data, tensor->dtype, want->rows, want->cols};
+    const size_t part_bytes = tensor->bytes / (size_t)want->parts;
+    const uint8_t *data = (const uint8_t *)tensor->data + part_bytes * (size_t)want->part;
+    *view = (tandem_view){data, tensor->dtype, want->rows, want->cols};
     return TANDEM_OK;
 }
 
@@ -88,21 +93,12 @@ tandem_supply tandem__supply_from_files(tandem_supply_files *files) {
     return (tandem_supply){.take = take_from_files, .context = files};
 }
 
-static tandem_status take(tandem_supply supply, const char *stem, tandem_role role, int64_t rows,
-                          int64_t cols, tandem_view *view, int64_t *parameters, tandem_error *err) {
-    const tandem_want want = {.stem = stem, .role = role, .rows = rows, .cols = cols};
-    TANDEM_TRY(supply.take(supply.context, &want, view, err));
-    *parameters += rows * cols;
+static tandem_status take(tandem_supply supply, const tandem_want *want, tandem_view *view,
+                          int64_t *parameters, tandem_error *err) {
+    *view = (tandem_view){.data = NULL};
+    TANDEM_TRY(supply.take(supply.context, want, view, err));
+    if (view->data != NULL || !want->is_optional) *parameters += want->rows * want->cols;
     return TANDEM_OK;
-}
-
-tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_t rows,
-                                  int64_t cols, bool has_bias, tandem_linear *linear,
-                                  int64_t *parameters, tandem_error *err) {
-    TANDEM_TRY(
-        take(supply, stem, TANDEM_ROLE_MATRIX, rows, cols, &linear->weight, parameters, err));
-    if (!has_bias) return TANDEM_OK;
-    return take(supply, stem, TANDEM_ROLE_BIAS, 1, rows, &linear->bias, parameters, err);
 }
 
 /* '#' of the pattern becomes the layer's number. */
@@ -114,45 +110,92 @@ static void make_stem(const char *pattern, int layer, char *out) {
     TANDEM_ASSERT(need > 0 && need < NAME_MAX_BYTES);
 }
 
-static tandem_status bind_one(const tandem_binding *binding, const tandem_dims *dims, int layer,
-                              tandem_supply supply, void *target, int64_t *parameters,
+/* One binding on its way: where its tensors come from and go to. */
+typedef struct bind_job {
+    tandem_supply supply;
+    const int64_t *dims;
+    void *target; /* the plan, or a layer of it */
+    int layer;
+    int64_t *parameters;
+} bind_job;
+
+static tandem_status bind_pair(const bind_job *job, tandem_want want, int flags,
+                               tandem_role bias_role, tandem_view *first, tandem_view *bias,
+                               tandem_error *err) {
+    TANDEM_TRY(take(job->supply, &want, first, job->parameters, err));
+    *bias = (tandem_view){.data = NULL};
+    if (flags & TANDEM_BINDING_NO_BIAS) return TANDEM_OK;
+    if (want.role == TANDEM_ROLE_MATRIX) want.cols = want.rows;
+    want.rows = 1;
+    want.role = bias_role;
+    want.is_optional = (flags & TANDEM_BINDING_MAY_BIAS) != 0;
+    return take(job->supply, &want, bias, job->parameters, err);
+}
+
+static tandem_status bind_one(const bind_job *job, const tandem_binding *binding,
                               tandem_error *err) {
     char stem[NAME_MAX_BYTES];
-    make_stem(binding->name, layer, stem);
-    void *slot = (char *)target + binding->slot;
-    const int64_t rows = dims->of[binding->rows];
-    const int64_t cols = dims->of[binding->cols];
+    make_stem(binding->name, job->layer, stem);
+    void *slot = (char *)job->target + binding->slot;
+    tandem_want want = {.stem = stem,
+                        .rows = job->dims[binding->rows],
+                        .cols = job->dims[binding->cols],
+                        .part = binding->part,
+                        .parts = binding->parts};
     if (binding->kind == TANDEM_BINDING_LINEAR) {
-        return tandem__bind_linear(supply, stem, rows, cols, true, slot, parameters, err);
+        tandem_linear *linear = slot;
+        return bind_pair(job, want, binding->flags, TANDEM_ROLE_BIAS, &linear->weight,
+                         &linear->bias, err);
     }
     if (binding->kind == TANDEM_BINDING_NORM) {
         tandem_norm *norm = slot;
-        TANDEM_TRY(take(supply, stem, TANDEM_ROLE_GAIN, 1, cols, &norm->gamma, parameters, err));
-        return take(supply, stem, TANDEM_ROLE_SHIFT, 1, cols, &norm->beta, parameters, err);
+        want.role = TANDEM_ROLE_GAIN;
+        return bind_pair(job, want, binding->flags, TANDEM_ROLE_SHIFT, &norm->gamma, &norm->beta,
+                         err);
     }
-    if (rows == 0) return TANDEM_OK; /* a model without token types */
-    return take(supply, stem, TANDEM_ROLE_MATRIX, rows, cols, slot, parameters, err);
+    if (want.rows == 0) return TANDEM_OK; /* a model without token types */
+    return take(job->supply, &want, slot, job->parameters, err);
 }
 
-static tandem_status bind_list(const tandem_binding *list, const tandem_dims *dims, int layer,
-                               tandem_supply supply, void *target, int64_t *parameters,
-                               tandem_error *err) {
+static tandem_status bind_list(const bind_job *job, const tandem_binding *list, tandem_error *err) {
+    const bool is_wide = job->dims[TANDEM_DIM_EMBEDDING] == job->dims[TANDEM_DIM_HIDDEN];
     for (const tandem_binding *binding = list; binding->name != NULL; binding++) {
-        TANDEM_TRY(bind_one(binding, dims, layer, supply, target, parameters, err));
+        if ((binding->flags & TANDEM_BINDING_NOT_FIRST) && job->layer == 0) continue;
+        if ((binding->flags & TANDEM_BINDING_WIDENING) && is_wide) continue;
+        TANDEM_TRY(bind_one(job, binding, err));
     }
     return TANDEM_OK;
 }
 
-tandem_status tandem__bind_plan(const tandem_family *family, const tandem_dims *dims,
-                                bool with_head, tandem_supply supply, tandem_plan_layer *layers,
-                                tandem_plan *plan, tandem_error *err) {
-    TANDEM_TRY(bind_list(family->tensors, dims, 0, supply, plan, &plan->parameters, err));
+tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_t rows,
+                                  int64_t cols, bool has_bias, tandem_linear *linear,
+                                  int64_t *parameters, tandem_error *err) {
+    const bind_job job = {.supply = supply, .parameters = parameters};
+    const tandem_want want = {.stem = stem, .rows = rows, .cols = cols, .parts = 1};
+    return bind_pair(&job, want, has_bias ? 0 : TANDEM_BINDING_NO_BIAS, TANDEM_ROLE_BIAS,
+                     &linear->weight, &linear->bias, err);
+}
+
+tandem_status tandem__bind_plan(const tandem_config *config, tandem_supply supply,
+                                tandem_plan_layer *layers, tandem_plan *plan, tandem_error *err) {
+    const tandem_family *family = config->family;
+    bind_job job = {.supply = supply,
+                    .dims = config->dims,
+                    .target = plan,
+                    .layer = -1,
+                    .parameters = &plan->parameters};
+    TANDEM_TRY(bind_list(&job, family->tensors, err));
     for (int32_t i = 0; i < plan->layer_count; i++) {
-        TANDEM_TRY(bind_list(family->layer, dims, i, supply, &layers[i], &plan->parameters, err));
+        job.target = &layers[i];
+        job.layer = i;
+        TANDEM_TRY(bind_list(&job, family->layer, err));
+        layers[i].rope_theta = config->is_local[i] ? config->rope_theta_local : config->rope_theta;
+        layers[i].rope_scale = config->rope_scale;
+        layers[i].window = config->is_local[i] ? config->window : 0;
     }
     plan->layers = layers;
-    if (!with_head) return TANDEM_OK;
-    TANDEM_TRY(bind_list(family->head, dims, 0, supply, plan, &plan->parameters, err));
-    plan->head_activation = family->head_activation;
+    job.target = plan;
+    job.layer = -1;
+    if (config->is_classifier) TANDEM_TRY(bind_list(&job, family->head, err));
     return TANDEM_OK;
 }

@@ -20,6 +20,9 @@ typedef struct tandem_want {
     tandem_role role;
     int64_t rows; /* 1 for a vector */
     int64_t cols;
+    int part;         /* of a tensor of `parts` such ones stacked: which, from 0 */
+    int parts;        /* 1 = all of it */
+    bool is_optional; /* absent: no data, and no error */
 } tandem_want;
 
 typedef struct tandem_supply {
@@ -28,19 +31,19 @@ typedef struct tandem_supply {
     void *context;
 } tandem_supply;
 
-/* A supply from files: each name as it is, or with `prefix` before it. */
+/* A supply from files: each name as it is, or with one of `prefixes` before it. */
 typedef struct tandem_supply_files {
     const tandem_weights *weights;
-    const char *prefix;
+    const char *const *prefixes; /* [TANDEM_FAMILY_PREFIXES_MAX], NULL where unused */
 } tandem_supply_files;
 
 tandem_supply tandem__supply_from_files(tandem_supply_files *files);
 
-/* Binds everything: plan's own tensors, `layers` [plan->layer_count], and the head where
- * `with_head`. Adds the elements bound to plan->parameters. */
-tandem_status tandem__bind_plan(const tandem_family *family, const tandem_dims *dims,
-                                bool with_head, tandem_supply supply, tandem_plan_layer *layers,
-                                tandem_plan *plan, tandem_error *err) TANDEM_NODISCARD;
+/* Binds everything: plan's own tensors, `layers` [plan->layer_count], and the head of a classifier.
+ * Adds the elements bound to plan->parameters. */
+tandem_status tandem__bind_plan(const tandem_config *config, tandem_supply supply,
+                                tandem_plan_layer *layers, tandem_plan *plan,
+                                tandem_error *err) TANDEM_NODISCARD;
 
 /* One linear layer by its stem; counted in `parameters`. */
 tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_t rows,

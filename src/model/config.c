@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "model/family_refine.h"
 
 #define HIDDEN_MAX    65536
 #define FFN_MAX       1048576
@@ -16,6 +17,9 @@
 static tandem_status read_size(const tandem_json *root, tandem_config_int key, int64_t min,
                                int64_t max, int32_t *value, tandem_error *err) {
     int64_t number = key.fallback;
+    if (key.other != NULL) {
+        TANDEM_TRY(tandem__json_read_int(root, key.other, min, max, &number, err));
+    }
     if (key.key != NULL) {
         TANDEM_TRY(tandem__json_read_int(root, key.key, min, max, &number, err));
     }
@@ -44,6 +48,9 @@ static tandem_status read_sizes(const tandem_json *root, const tandem_config_key
 static tandem_status read_norm_eps(const tandem_json *root, const tandem_config_keys *keys,
                                    tandem_plan *plan, tandem_error *err) {
     double eps = keys->norm_eps_fallback;
+    if (keys->norm_eps_other != NULL) {
+        TANDEM_TRY(tandem__json_read_double(root, keys->norm_eps_other, &eps, err));
+    }
     if (keys->norm_eps != NULL) {
         TANDEM_TRY(tandem__json_read_double(root, keys->norm_eps, &eps, err));
     }
@@ -55,8 +62,8 @@ static tandem_status read_norm_eps(const tandem_json *root, const tandem_config_
     return TANDEM_OK;
 }
 
-static tandem_status read_activation(const tandem_json *root, const tandem_config_keys *keys,
-                                     tandem_activation *activation, tandem_error *err) {
+tandem_status tandem__activation_from_word(const char *key, tandem_str word,
+                                           tandem_activation *activation, tandem_error *err) {
     static const struct {
         const char *word;
         tandem_activation activation;
@@ -70,8 +77,6 @@ static tandem_status read_activation(const tandem_json *root, const tandem_confi
         {"silu", TANDEM_ACTIVATION_SILU},
         {"swish", TANDEM_ACTIVATION_SILU},
     };
-    tandem_str word = tandem__str(keys->activation_fallback);
-    TANDEM_TRY(tandem__json_read_str(root, keys->activation, &word, err));
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (!tandem__str_is(word, words[i].word)) continue;
         *activation = words[i].activation;
@@ -80,7 +85,14 @@ static tandem_status read_activation(const tandem_json *root, const tandem_confi
     return TANDEM_FAIL(err, UNSUPPORTED,
                        "%s: \"%.*s\", expected gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu "
                        "or silu",
-                       keys->activation, TANDEM_STR_ARG(word));
+                       key, TANDEM_STR_ARG(word));
+}
+
+static tandem_status read_activation(const tandem_json *root, const tandem_config_keys *keys,
+                                     tandem_activation *activation, tandem_error *err) {
+    tandem_str word = tandem__str(keys->activation_fallback);
+    TANDEM_TRY(tandem__json_read_str(root, keys->activation, &word, err));
+    return tandem__activation_from_word(keys->activation, word, activation, err);
 }
 
 /* Fields that change the computation in ways that no plan says. */
@@ -176,31 +188,68 @@ static tandem_status read_labels(const tandem_json *root, tandem_arena *arena, t
     return TANDEM_OK;
 }
 
-static void fill_dims(const tandem_plan *plan, tandem_dims *dims) {
-    dims->of[TANDEM_DIM_ONE] = 1;
-    dims->of[TANDEM_DIM_HIDDEN] = plan->hidden;
-    dims->of[TANDEM_DIM_ATTENTION] = (int64_t)plan->heads * plan->head_dim;
-    dims->of[TANDEM_DIM_FFN] = plan->ffn;
-    dims->of[TANDEM_DIM_VOCAB] = plan->vocab;
-    dims->of[TANDEM_DIM_POSITIONS] = (int64_t)plan->positions_max + plan->position_offset;
-    dims->of[TANDEM_DIM_TYPES] = plan->types;
-    dims->of[TANDEM_DIM_LABELS] = plan->labels;
+/* As sentence-transformers' CrossEncoder: the named function, else sigmoid for one label. */
+static tandem_status read_score(const tandem_json *root, int32_t labels, tandem_score *score,
+                                tandem_error *err) {
+    static const struct {
+        const char *name;
+        tandem_score score;
+    } names[] = {
+        {"torch.nn.modules.linear.Identity", TANDEM_SCORE_IDENTITY},
+        {"torch.nn.modules.activation.Sigmoid", TANDEM_SCORE_SIGMOID},
+        {"torch.nn.modules.activation.Softmax", TANDEM_SCORE_SOFTMAX},
+    };
+    tandem_str name = TANDEM_STR("");
+    const tandem_json *own = tandem__json_get(root, "sentence_transformers");
+    TANDEM_TRY(tandem__json_read_str(root, "sbert_ce_default_activation_function", &name, err));
+    TANDEM_TRY(tandem__json_read_str(own, "activation_fn", &name, err));
+    *score = labels == 1 ? TANDEM_SCORE_SIGMOID : TANDEM_SCORE_IDENTITY;
+    if (!tandem__str_starts(name, "torch.")) return TANDEM_OK; /* none, or not trusted there */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!tandem__str_is(name, names[i].name)) continue;
+        *score = names[i].score;
+        return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, UNSUPPORTED,
+                       "activation_fn: \"%.*s\", expected Identity, Sigmoid or "
+                       "Softmax of torch.nn.modules",
+                       TANDEM_STR_ARG(name));
+}
+
+static void fill_dims(const tandem_plan *plan, int64_t *dims) {
+    dims[TANDEM_DIM_ONE] = 1;
+    dims[TANDEM_DIM_HIDDEN] = plan->hidden;
+    dims[TANDEM_DIM_ATTENTION] = (int64_t)plan->heads * plan->head_dim;
+    dims[TANDEM_DIM_FFN] = plan->ffn;
+    dims[TANDEM_DIM_VOCAB] = plan->vocab;
+    dims[TANDEM_DIM_POSITIONS] = plan->positions_max;
+    dims[TANDEM_DIM_TYPES] = plan->types;
+    dims[TANDEM_DIM_LABELS] = plan->labels;
+    dims[TANDEM_DIM_EMBEDDING] = plan->hidden;
+    dims[TANDEM_DIM_HEADS] = plan->heads;
 }
 
 tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, tandem_plan *plan,
                                   tandem_config *config, tandem_error *err) {
     const tandem_family *family = NULL;
     TANDEM_TRY(tandem__family_find(root, &family, err));
-    *config = (tandem_config){.family = family, .is_classifier = names_classifier(root)};
+    *config = (tandem_config){
+        .family = family, .is_classifier = names_classifier(root), .rope_scale = 1.0f};
     plan->family = family->name;
+    plan->is_norm_first = family->is_norm_first;
+    plan->head_pooling = TANDEM_POOLING_CLS;
+    plan->head_activation = family->head_activation;
     TANDEM_TRY(refuse_unknown(root, err));
     TANDEM_TRY(read_sizes(root, &family->keys, plan, err));
     TANDEM_TRY(read_norm_eps(root, &family->keys, plan, err));
     TANDEM_TRY(read_activation(root, &family->keys, &plan->activation, err));
     TANDEM_TRY(read_position(root, family, plan, err));
-    if (family->refine != NULL) TANDEM_TRY(family->refine(root, plan, err));
-    if (config->is_classifier) TANDEM_TRY(read_labels(root, arena, plan, config, err));
+    if (config->is_classifier) {
+        TANDEM_TRY(read_labels(root, arena, plan, config, err));
+        TANDEM_TRY(read_score(root, plan->labels, &config->score, err));
+    }
     plan->dimensions = plan->hidden;
-    fill_dims(plan, &config->dims);
+    fill_dims(plan, config->dims);
+    if (family->refine != NULL) TANDEM_TRY(family->refine(root, plan, config, err));
     return TANDEM_OK;
 }

@@ -9,15 +9,7 @@
 #include "model/family.h"
 #include "model/plan.h"
 
-#define TANDEM_LAYERS_MAX 512
 #define TANDEM_LABELS_MAX 65536
-
-typedef struct tandem_config {
-    const tandem_family *family;
-    tandem_dims dims;
-    bool is_classifier;        /* "architectures" names a ...ForSequenceClassification */
-    const char *const *labels; /* [plan->labels], in the arena */
-} tandem_config;
 
 /* Labels are copied to `arena`. Messages name the field. */
 tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, tandem_plan *plan,

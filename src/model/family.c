@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of families. A stranger who adds one reads docs/models/README.md first.
- *
- * Names are those that transformers writes with save_pretrained. What old checkpoints call
- * otherwise (LayerNorm.gamma, a prefix or none) is known to bind.c for all families alike. */
 #include "model/family.h"
 
 #include <stdio.h>
@@ -10,75 +6,12 @@
 
 #include "base/fail.h"
 
-/* clang-format off */
-#define PLAN(member)  (uint16_t)offsetof(tandem_plan, member)
-#define LAYER(member) (uint16_t)offsetof(tandem_plan_layer, member)
-#define BIND(name, kind, slot, rows, cols)                                                         \
-    {name, slot, TANDEM_BINDING_##kind, TANDEM_DIM_##rows, TANDEM_DIM_##cols}
-#define TABLE(name, slot, rows, cols)  BIND(name, TABLE, slot, rows, cols)
-#define LINEAR(name, slot, rows, cols) BIND(name, LINEAR, slot, rows, cols)
-#define NORM(name, slot)               BIND(name, NORM, slot, ONE, HIDDEN)
-#define END                            BIND(NULL, TABLE, 0, ONE, ONE)
-
-static const tandem_binding bert_tensors[] = {
-    TABLE("embeddings.word_embeddings",       PLAN(word),          VOCAB,     HIDDEN),
-    TABLE("embeddings.position_embeddings",   PLAN(position_rows), POSITIONS, HIDDEN),
-    TABLE("embeddings.token_type_embeddings", PLAN(type_rows),     TYPES,     HIDDEN),
-    NORM("embeddings.LayerNorm",              PLAN(embedding_norm)),
-    END,
-};
-
-static const tandem_binding bert_layer[] = {
-    LINEAR("encoder.layer.#.attention.self.query",   LAYER(query),  ATTENTION, HIDDEN),
-    LINEAR("encoder.layer.#.attention.self.key",     LAYER(key),    ATTENTION, HIDDEN),
-    LINEAR("encoder.layer.#.attention.self.value",   LAYER(value),  ATTENTION, HIDDEN),
-    LINEAR("encoder.layer.#.attention.output.dense", LAYER(output), HIDDEN,    ATTENTION),
-    NORM("encoder.layer.#.attention.output.LayerNorm", LAYER(attention_norm)),
-    LINEAR("encoder.layer.#.intermediate.dense",     LAYER(up),     FFN,       HIDDEN),
-    LINEAR("encoder.layer.#.output.dense",           LAYER(down),   HIDDEN,    FFN),
-    NORM("encoder.layer.#.output.LayerNorm",         LAYER(ffn_norm)),
-    END,
-};
-
-static const tandem_binding bert_head[] = {
-    LINEAR("pooler.dense", PLAN(head_dense), HIDDEN, HIDDEN),
-    LINEAR("classifier",   PLAN(classifier), LABELS, HIDDEN),
-    END,
-};
-/* clang-format on */
-
-static const tandem_family families[] = {
-    {
-        .name = "bert",
-        .model_types = {"bert"},
-        .class_prefix = "Bert",
-        .prefix = "bert.",
-        .keys = {.hidden = {"hidden_size", 768},
-                 .layers = {"num_hidden_layers", 12},
-                 .heads = {"num_attention_heads", 12},
-                 .ffn = {"intermediate_size", 3072},
-                 .vocab = {"vocab_size", 30522},
-                 .positions = {"max_position_embeddings", 512},
-                 .types = {"type_vocab_size", 2},
-                 .activation = "hidden_act",
-                 .activation_fallback = "gelu",
-                 .norm_eps = "layer_norm_eps",
-                 .norm_eps_fallback = 1e-12},
-        .position = TANDEM_POSITION_ABSOLUTE,
-        .tensors = bert_tensors,
-        .layer = bert_layer,
-        .head = bert_head,
-        .head_activation = TANDEM_ACTIVATION_TANH,
-    },
-};
-#define FAMILY_COUNT (sizeof families / sizeof families[0])
-
 static tandem_status fail_unknown(const char *key, const char *value, tandem_error *err) {
     char known[200] = "";
     size_t used = 0;
-    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+    for (const tandem_family *family = tandem__families; family->name != NULL; family++) {
         for (size_t k = 0; k < TANDEM_FAMILY_TYPES_MAX; k++) {
-            const char *type = families[i].model_types[k];
+            const char *type = family->model_types[k];
             if (type == NULL) break;
             const int put =
                 snprintf(known + used, sizeof known - used, "%s%s", used == 0 ? "" : ", ", type);
@@ -91,11 +24,30 @@ static tandem_status fail_unknown(const char *key, const char *value, tandem_err
 }
 
 static const tandem_family *find_type(tandem_str type) {
-    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+    for (const tandem_family *family = tandem__families; family->name != NULL; family++) {
         for (size_t k = 0; k < TANDEM_FAMILY_TYPES_MAX; k++) {
-            const char *known = families[i].model_types[k];
+            const char *known = family->model_types[k];
             if (known == NULL) break;
-            if (tandem__str_is(type, known)) return &families[i];
+            if (tandem__str_is(type, known)) return family;
+        }
+    }
+    return NULL;
+}
+
+/* "BertModel" and "BertForMaskedLM" are of class "Bert", "BertJapaneseModel" is not. */
+static bool is_class(tandem_str name, const char *prefix) {
+    if (!tandem__str_starts(name, prefix)) return false;
+    const size_t len = strlen(prefix);
+    const tandem_str rest = {name.ptr + len, name.len - len};
+    return tandem__str_starts(rest, "Model") || tandem__str_starts(rest, "For");
+}
+
+static const tandem_family *find_class(tandem_str name) {
+    for (const tandem_family *family = tandem__families; family->name != NULL; family++) {
+        for (size_t k = 0; k < TANDEM_FAMILY_TYPES_MAX; k++) {
+            const char *prefix = family->class_prefixes[k];
+            if (prefix == NULL) break;
+            if (is_class(name, prefix)) return family;
         }
     }
     return NULL;
@@ -116,17 +68,9 @@ tandem_status tandem__family_find(const tandem_json *config, const tandem_family
     if (classes == NULL || classes->kind != TANDEM_JSON_ARRAY || classes->count == 0) {
         return fail_unknown("model_type", "nothing", err);
     }
-    const tandem_str name = classes->first->text;
-    for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        if (classes->first->kind != TANDEM_JSON_STRING) break;
-        if (!tandem__str_starts(name, families[i].class_prefix)) continue;
-        const size_t len = strlen(families[i].class_prefix);
-        const bool is_whole =
-            tandem__str_starts((tandem_str){name.ptr + len, name.len - len}, "Model") ||
-            tandem__str_starts((tandem_str){name.ptr + len, name.len - len}, "For");
-        if (!is_whole) continue;
-        *family = &families[i];
-        return TANDEM_OK;
-    }
-    return fail_unknown("architectures", tandem__json_label(classes->first).text, err);
+    const tandem_json *first = classes->first;
+    const tandem_family *found = first->kind == TANDEM_JSON_STRING ? find_class(first->text) : NULL;
+    if (found == NULL) return fail_unknown("architectures", tandem__json_label(first).text, err);
+    *family = found;
+    return TANDEM_OK;
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/json.h"
-#include "model/plan.h"
+#include "model/model.h"
 #include "tandem/status.h"
 
 /* A size of a tensor, found in config.json. */
@@ -26,12 +26,11 @@ typedef enum tandem_dim {
     TANDEM_DIM_POSITIONS = 5, /* rows of the table: positions_max + position_offset */
     TANDEM_DIM_TYPES = 6,
     TANDEM_DIM_LABELS = 7,
-    TANDEM_DIM_COUNT = 8,
+    TANDEM_DIM_EMBEDDING = 8, /* width of the embedding tables */
+    TANDEM_DIM_BUCKETS = 9,   /* of relative distances */
+    TANDEM_DIM_HEADS = 10,
+    TANDEM_DIM_COUNT = 11,
 } tandem_dim;
-
-typedef struct tandem_dims {
-    int64_t of[TANDEM_DIM_COUNT];
-} tandem_dims;
 
 typedef enum tandem_binding_kind {
     TANDEM_BINDING_TABLE = 0,  /* a tandem_view: name.weight [rows, cols] */
@@ -39,17 +38,28 @@ typedef enum tandem_binding_kind {
     TANDEM_BINDING_NORM = 2,   /* a tandem_norm: name.weight [cols], name.bias [cols] */
 } tandem_binding_kind;
 
+typedef enum tandem_binding_flag {
+    TANDEM_BINDING_NO_BIAS = 1,
+    TANDEM_BINDING_MAY_BIAS = 2,  /* as the file has it */
+    TANDEM_BINDING_NOT_FIRST = 4, /* layer 0 has none */
+    TANDEM_BINDING_WIDENING = 8,  /* only where the embeddings are not H wide */
+} tandem_binding_flag;
+
 typedef struct tandem_binding {
     const char *name;
     uint16_t slot; /* offsetof in tandem_plan, or in tandem_plan_layer */
     uint8_t kind;  /* tandem_binding_kind */
     uint8_t rows;  /* tandem_dim; of one part */
     uint8_t cols;  /* tandem_dim */
+    uint8_t part;  /* a tensor of `parts` stacked ones: which of them, from 0 */
+    uint8_t parts; /* 1 = the whole tensor */
+    uint8_t flags; /* tandem_binding_flag */
 } tandem_binding;
 
-/* A key of config.json and the value that transformers takes where it is absent. */
+/* A key of config.json, another that means the same, and the value where both are absent. */
 typedef struct tandem_config_int {
     const char *key;
+    const char *other;
     int32_t fallback;
 } tandem_config_int;
 
@@ -64,25 +74,50 @@ typedef struct tandem_config_keys {
     const char *activation;
     const char *activation_fallback;
     const char *norm_eps;
+    const char *norm_eps_other;
     double norm_eps_fallback;
 } tandem_config_keys;
 
-#define TANDEM_FAMILY_TYPES_MAX 4
+#define TANDEM_FAMILY_TYPES_MAX    4
+#define TANDEM_FAMILY_PREFIXES_MAX 2
+#define TANDEM_LAYERS_MAX          512
 
-typedef struct tandem_family {
+typedef struct tandem_family tandem_family;
+
+/* What config.json says beside the plan. */
+typedef struct tandem_config {
+    const tandem_family *family;
+    int64_t dims[TANDEM_DIM_COUNT]; /* by tandem_dim */
+    bool is_classifier;             /* "architectures" names a ...ForSequenceClassification */
+    const char *const *labels;      /* [plan->labels] */
+    tandem_score score;
+    float rope_theta; /* of layers that see all tokens */
+    float rope_theta_local;
+    float rope_scale;
+    int32_t window;                   /* of local layers */
+    bool is_local[TANDEM_LAYERS_MAX]; /* by layer */
+} tandem_config;
+
+struct tandem_family {
     const char *name;
-    const char *model_types[TANDEM_FAMILY_TYPES_MAX]; /* config.json's model_type; NULL ends */
-    const char *class_prefix; /* of "architectures", where there is no model_type: "Bert" */
-    const char *prefix;       /* before every name in files of models with a head: "bert." */
+    const char *model_types[TANDEM_FAMILY_TYPES_MAX];    /* config.json's model_type; NULL ends */
+    const char *class_prefixes[TANDEM_FAMILY_TYPES_MAX]; /* of "architectures": "Bert" */
+    /* Before every name in files of models with a head: "bert." */
+    const char *prefixes[TANDEM_FAMILY_PREFIXES_MAX];
     tandem_config_keys keys;
     tandem_position position;
+    bool is_norm_first;
     const tandem_binding *tensors; /* of the plan; a NULL name ends each list */
     const tandem_binding *layer;   /* of each layer */
     const tandem_binding *head;    /* of a sequence classifier */
     tandem_activation head_activation;
-    /* Whatever the keys cannot say: reads more of config.json into the plan. May be NULL. */
-    tandem_status (*refine)(const tandem_json *config, tandem_plan *plan, tandem_error *err);
-} tandem_family;
+    /* Whatever the keys cannot say: reads more of config.json. May be NULL. */
+    tandem_status (*refine)(const tandem_json *root, tandem_plan *plan, tandem_config *config,
+                            tandem_error *err);
+};
+
+/* A NULL name ends the list. */
+extern const tandem_family tandem__families[];
 
 /* The entry for a config.json, or TANDEM_UNSUPPORTED with the list of those that are known. */
 tandem_status tandem__family_find(const tandem_json *config, const tandem_family **family,

@@ -8,7 +8,7 @@
  *     config_sentence_transformers.json  prompts, similarity, truncate_dim -> settings
  *     tokenizer.json                   left to text/
  *
- * A family is one entry of the table in family.c. Immutable once open; any thread. */
+ * A family is one entry of the table in families_tables.c. Immutable once open; any thread. */
 #ifndef TANDEM_MODEL_MODEL_H
 #define TANDEM_MODEL_MODEL_H
 
@@ -22,6 +22,13 @@ typedef struct tandem_prompt {
     const char *name;
     const char *text;
 } tandem_prompt;
+
+/* What makes a score of a classifier's logits: sentence-transformers' CrossEncoder applies it. */
+typedef enum tandem_score {
+    TANDEM_SCORE_IDENTITY = 0,
+    TANDEM_SCORE_SIGMOID = 1,
+    TANDEM_SCORE_SOFTMAX = 2,
+} tandem_score;
 
 typedef struct tandem_source {
     const tandem_plan *plan;
@@ -38,6 +45,7 @@ typedef struct tandem_source {
     bool is_prompt_pooled;               /* include_prompt of the pooling's configuration */
     const char *similarity;              /* "cosine" unless the model says another */
     const char *const *labels;           /* [plan->labels], names from id2label */
+    tandem_score score;                  /* of a classifier */
     struct tandem_source_memory *memory; /* private */
 } tandem_source;
 

@@ -40,9 +40,10 @@ typedef enum tandem_activation {
     TANDEM_ACTIVATION_TANH = 5,
 } tandem_activation;
 
+/* How attention learns of positions. A table of absolute ones is beside it: position_rows. */
 typedef enum tandem_position {
     TANDEM_POSITION_NONE = 0,
-    TANDEM_POSITION_ABSOLUTE = 1, /* a learnt table, row = position + position_offset */
+    TANDEM_POSITION_ABSOLUTE = 1, /* by the table alone */
     TANDEM_POSITION_ROPE = 2,
     TANDEM_POSITION_ALIBI = 3,
     TANDEM_POSITION_RELATIVE = 4, /* T5-style buckets, one bias per head, shared by all layers */
@@ -70,6 +71,7 @@ typedef struct tandem_plan_layer {
     tandem_linear down; /* [H, F] */
     tandem_norm ffn_norm;
     float rope_theta; /* base of the rotary angles; 0 = no rotation in this layer */
+    float rope_scale; /* every angle is multiplied by this; 1 except in stretched models */
     int32_t window;   /* a token sees others at distance <= window; 0 = all */
 } tandem_plan_layer;
 
@@ -100,7 +102,8 @@ typedef struct tandem_plan {
     tandem_view relative_bias;     /* [buckets, N] */
 
     tandem_view word;          /* [V, H] */
-    tandem_view position_rows; /* [positions, H] or none */
+    tandem_view position_rows; /* [positions, H] or none: row position + position_offset is added
+                                  to the token's; MPNet has it beside RELATIVE */
     tandem_view type_rows;     /* [types, H] or none */
     tandem_norm embedding_norm;
     tandem_linear embedding_projection; /* [H, E] where the tables have another width; or none */
@@ -113,9 +116,12 @@ typedef struct tandem_plan {
     int32_t dense_count;
     int32_t dimensions; /* of the pooled vector after `dense` */
 
-    /* Sequence-classification head on the first token: classifier(act(dense(x))). */
-    tandem_linear head_dense; /* none in some families */
+    /* Sequence-classification head: classifier(norm(act(dense(x)))), x the first token's state or
+     * the mean of all. */
+    tandem_pooling head_pooling; /* MEAN, else the first token */
+    tandem_linear head_dense;    /* none in some families */
     tandem_activation head_activation;
+    tandem_norm head_norm;    /* none in most */
     tandem_linear classifier; /* [labels, H]; none = not a classifier */
     int32_t labels;
 
@@ -123,7 +129,10 @@ typedef struct tandem_plan {
 
     /* Called when [data, data + bytes) of a view has been copied for the last time; may be NULL. */
     void (*release)(void *context, const void *data, size_t bytes);
-    void *release_context;
+    /* For messages: what a view's data is, "folder/model.safetensors: name"; `text` has `size`
+     * bytes and becomes "" where it is not known. May be NULL. */
+    void (*describe)(void *context, const void *data, char *text, size_t size);
+    void *release_context; /* of both */
 } tandem_plan;
 
 #endif

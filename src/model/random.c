@@ -76,6 +76,7 @@ static tandem_status write_all(int fd, const void *bytes, size_t len, tandem_err
 static tandem_status take(void *context, const tandem_want *want, tandem_view *view,
                           tandem_error *err) {
     generator *self = context;
+    if (want->is_optional) return TANDEM_OK;
     const int64_t count = want->rows * want->cols; /* both bounded by config.c, below 2^42 */
     if (count > (GENERATED_BYTES_MAX - self->offset) / ELEMENT_BYTES) {
         return TANDEM_FAIL(err, CAPACITY, "%s: random weights over %" PRId64 " bytes", want->stem,
@@ -108,8 +109,7 @@ static tandem_status bind_all(struct tandem_source_memory *self, const tandem_co
     const tandem_supply supply = {.take = take, .context = state};
     state->offset = 0;
     plan->parameters = 0;
-    TANDEM_TRY(tandem__bind_plan(config->family, &config->dims, config->is_classifier, supply,
-                                 layers, plan, err));
+    TANDEM_TRY(tandem__bind_plan(config, supply, layers, plan, err));
     for (int32_t i = 0; i < modules->dense_count; i++) {
         const tandem_dense_module *module = &modules->dense[i];
         TANDEM_TRY(tandem__bind_linear(supply, "linear", module->out_features, module->in_features,

@@ -3,6 +3,7 @@
  * first, so that what is not supported is named before a byte of weights is read. */
 #include "model/source.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -17,6 +18,17 @@ static void release_pages(void *context, const void *data, size_t bytes) {
     const struct tandem_source_memory *self = context;
     for (int32_t i = 0; i < self->weights_count; i++) {
         tandem__weights_release(self->weights[i], data, bytes);
+    }
+}
+
+static void describe_data(void *context, const void *data, char *text, size_t size) {
+    const struct tandem_source_memory *self = context;
+    if (size > 0) text[0] = '\0';
+    for (int32_t i = 0; i < self->weights_count; i++) {
+        const tandem_tensor *tensor = tandem__weights_owner(self->weights[i], data);
+        if (tensor == NULL) continue;
+        (void)snprintf(text, size, "%s: %.*s", tensor->path, TANDEM_STR_ARG(tensor->name));
+        return;
     }
 }
 
@@ -95,6 +107,7 @@ tandem_status tandem__source_read(struct tandem_source_memory *self, const tande
     plan->pooling = modules->pooling;
     plan->is_normalized = modules->is_normalized;
     self->source.labels = config->labels;
+    self->source.score = config->score;
     return tandem__settings_read(folder, modules, plan, &self->arena, &self->source, err);
 }
 
@@ -113,7 +126,7 @@ static tandem_status bind_files(struct tandem_source_memory *self, const tandem_
                                 const tandem_config *config, const tandem_modules *modules,
                                 tandem_error *err) {
     tandem_plan *plan = &self->plan;
-    tandem_supply_files files = {.prefix = config->family->prefix};
+    tandem_supply_files files = {.prefixes = config->family->prefixes};
     const tandem_supply supply = tandem__supply_from_files(&files);
     TANDEM_TRY(open_weights(self, folder, modules->inner, &files, err));
     const size_t layer_count = (size_t)plan->layer_count;
@@ -123,9 +136,9 @@ static tandem_status bind_files(struct tandem_source_memory *self, const tandem_
     if (layers == NULL || dense == NULL) {
         return TANDEM_FAIL(err, MEMORY, "%s: no memory for its plan", folder->path);
     }
-    TANDEM_TRY(tandem__bind_plan(config->family, &config->dims, config->is_classifier, supply,
-                                 layers, plan, err));
-    files.prefix = "";
+    TANDEM_TRY(tandem__bind_plan(config, supply, layers, plan, err));
+    static const char *const no_prefixes[TANDEM_FAMILY_PREFIXES_MAX] = {NULL};
+    files.prefixes = no_prefixes;
     for (size_t i = 0; i < dense_count; i++) {
         const tandem_dense_module *module = &modules->dense[i];
         TANDEM_TRY(open_weights(self, folder, module->inner, &files, err));
@@ -136,6 +149,7 @@ static tandem_status bind_files(struct tandem_source_memory *self, const tandem_
     plan->dense = dense;
     plan->dense_count = modules->dense_count;
     plan->release = release_pages;
+    plan->describe = describe_data;
     plan->release_context = self;
     return TANDEM_OK;
 }

@@ -85,6 +85,7 @@ static void make_layer(random_plan *made, const random_shape *shape, int index) 
     layer->down = linear_of(made, shape, hidden, shape->ffn);
     layer->ffn_norm = norm_of(made, shape, hidden);
     if (shape->position == TANDEM_POSITION_ROPE) layer->rope_theta = index % 2 ? 1e4f : 1.6e5f;
+    layer->rope_scale = 1.0f;
     if (index % 2 == 0) layer->window = shape->window;
     made->plan.parameters = 0;
 }

@@ -283,8 +283,10 @@ static tandem_status pack_all(weight_walk *walk, tandem_error *err) {
     char layer[32] = "";
     if (piece->layer >= 0) (void)snprintf(layer, sizeof layer, "layer %d ", piece->layer);
     const bool is_narrow = walk->lane->capabilities.dtype == TANDEM_DTYPE_F16;
-    return TANDEM_FAIL(err, NUMERIC, "%s%s%s: a weight is NaN or infinite%s", layer, piece->slot,
-                       piece->part, is_narrow ? ", or over 65504, the largest f16" : "");
+    const tandem_status status =
+        TANDEM_FAIL(err, NUMERIC, "%s%s%s: a weight is NaN or infinite%s", layer, piece->slot,
+                    piece->part, is_narrow ? ", or over 65504, the largest f16" : "");
+    return tandem__plan_blame(walk->lane->plan, piece->src, status, err);
 }
 
 static tandem_status allocate(const tandem_plan *plan, cpu_weights *weights, tandem_error *err) {

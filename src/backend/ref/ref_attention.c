@@ -17,10 +17,11 @@ typedef struct attention_job {
 
 /* Turns the pairs (i, i + D/2) of a head's row by position · theta^(-2i/D), as Hugging Face's
  * rotate_half does. */
-static void rotate(float *row, int dim, double position, double theta) {
+static void rotate(float *row, int dim, double position, const tandem_plan_layer *layer) {
+    const double theta = (double)layer->rope_theta;
     const int half = dim / 2;
     for (int i = 0; i < half; i++) {
-        const double angle = position * pow(theta, -2.0 * i / dim);
+        const double angle = position * pow(theta, -2.0 * i / dim) * (double)layer->rope_scale;
         const double a = (double)row[i];
         const double b = (double)row[i + half];
         row[i] = (float)(a * cos(angle) - b * sin(angle));
@@ -33,9 +34,8 @@ static void rotate_sequence(const attention_job *job, int first, int length) {
     for (int t = 0; t < length; t++) {
         for (int head = 0; head < plan->heads; head++) {
             const int64_t at = ((int64_t)(first + t) * plan->heads + head) * plan->head_dim;
-            const double theta = (double)job->layer->rope_theta;
-            rotate(job->lane->ws.query + at, plan->head_dim, t, theta);
-            rotate(job->lane->ws.key + at, plan->head_dim, t, theta);
+            rotate(job->lane->ws.query + at, plan->head_dim, t, job->layer);
+            rotate(job->lane->ws.key + at, plan->head_dim, t, job->layer);
         }
     }
 }

@@ -57,6 +57,7 @@ typedef struct ref_weights {
     ref_layer *layers; /* [layer_count], NULL if there are none */
     ref_dense *dense;  /* [dense_count], NULL if there are none */
     ref_linear head_dense;
+    ref_norm head_norm;
     ref_linear classifier;
 } ref_weights;
 

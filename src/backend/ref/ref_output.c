@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From token vectors to the vector of a sequence: pooling and dense modules, or a classifier on
- * the first token. Pooling leaves out the batch's `pool_skip` first tokens, except that CLS always
- * takes the first (as sentence-transformers does); a weighted mean counts positions from the
- * sequence's start all the same. */
+ * the first token or the mean. Pooling leaves out the batch's `pool_skip` first tokens, except that
+ * CLS always takes the first (as sentence-transformers does); a weighted mean counts positions from
+ * the sequence's start all the same. */
 #include <math.h>
 #include <string.h>
 
@@ -29,17 +29,18 @@ static double pool_column(tandem_pooling pooling, const float *x, int64_t stride
     return pooling == TANDEM_POOLING_MEAN_SQRT ? sum / sqrt(weights) : sum / weights;
 }
 
-/* pooled [B, H] */
-static void pool_sequences(const ref_lane *lane, const tandem_batch *batch, float *pooled) {
+/* pooled [B, H]; `skips` [B] or NULL: tokens at the start that are left out. */
+static void pool_sequences(const ref_lane *lane, const tandem_batch *batch, tandem_pooling pooling,
+                           const int32_t *skips, float *pooled) {
     const tandem_plan *plan = lane->plan;
     const int64_t hidden = plan->hidden;
     for (int b = 0; b < batch->sequences; b++) {
         const int64_t first = batch->offsets[b];
         const int length = (int)(batch->offsets[b + 1] - first);
-        const int skip = batch->pool_skip == NULL ? 0 : batch->pool_skip[b];
+        const int skip = skips == NULL ? 0 : skips[b];
         const float *x = lane->ws.x + first * hidden;
         for (int64_t i = 0; i < hidden; i++) {
-            pooled[b * hidden + i] = (float)pool_column(plan->pooling, x + i, hidden, skip, length);
+            pooled[b * hidden + i] = (float)pool_column(pooling, x + i, hidden, skip, length);
         }
     }
 }
@@ -48,7 +49,7 @@ void tandem__ref_pooled(ref_lane *lane, const tandem_batch *batch, float *out) {
     const tandem_plan *plan = lane->plan;
     float *from = lane->ws.pooled;
     float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
-    pool_sequences(lane, batch, from);
+    pool_sequences(lane, batch, plan->pooling, batch->pool_skip, from);
     for (int i = 0; i < plan->dense_count; i++) {
         const ref_dense *dense = &lane->weights.dense[i];
         tandem__ref_linear(lane, &dense->linear, dense->activation, from, batch->sequences, to);
@@ -61,18 +62,17 @@ void tandem__ref_pooled(ref_lane *lane, const tandem_batch *batch, float *out) {
 
 void tandem__ref_head(ref_lane *lane, const tandem_batch *batch, float *out) {
     const tandem_plan *plan = lane->plan;
-    const size_t hidden = (size_t)plan->hidden;
     float *from = lane->ws.pooled;
     float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
-    for (int b = 0; b < batch->sequences; b++) {
-        memcpy(from + (size_t)b * hidden, lane->ws.x + (size_t)batch->offsets[b] * hidden,
-               hidden * sizeof *from);
-    }
+    const bool is_mean = plan->head_pooling == TANDEM_POOLING_MEAN;
+    pool_sequences(lane, batch, is_mean ? TANDEM_POOLING_MEAN : TANDEM_POOLING_CLS, NULL, from);
     const ref_linear *dense = &lane->weights.head_dense;
     if (dense->weight != NULL) {
         tandem__ref_linear(lane, dense, plan->head_activation, from, batch->sequences, to);
         from = to;
     }
+    const int width = (int)(dense->weight != NULL ? plan->head_dense.weight.rows : plan->hidden);
+    tandem__ref_norm(&lane->weights.head_norm, plan->norm_eps, from, batch->sequences, width, from);
     TANDEM_ASSERT(lane->weights.classifier.weight != NULL);
     tandem__ref_linear(lane, &lane->weights.classifier, TANDEM_ACTIVATION_NONE, from,
                        batch->sequences, out);

@@ -44,6 +44,7 @@ static const float *take(weight_walk *walk, const tandem_view *view, const char 
         if (walk->layer >= 0) (void)snprintf(layer, sizeof layer, "layer %d ", walk->layer);
         walk->status =
             TANDEM_FAIL(walk->err, NUMERIC, "%s%s: a weight is NaN or infinite", layer, slot);
+        walk->status = tandem__plan_blame(walk->plan, view->data, walk->status, walk->err);
     }
     if (walk->plan->release != NULL) {
         walk->plan->release(walk->plan->release_context, view->data,
@@ -87,7 +88,7 @@ static void take_all(weight_walk *walk, ref_weights *weights) {
     const tandem_plan *plan = walk->plan;
     walk->layer = -1;
     weights->word = take(walk, &plan->word, "embeddings.word");
-    if (plan->position == TANDEM_POSITION_ABSOLUTE)
+    if (plan->position_rows.data != NULL)
         weights->position = take(walk, &plan->position_rows, "embeddings.position");
     if (plan->types > 0) weights->type = take(walk, &plan->type_rows, "embeddings.type");
     if (plan->position == TANDEM_POSITION_RELATIVE)
@@ -106,6 +107,7 @@ static void take_all(weight_walk *walk, ref_weights *weights) {
         weights->dense[i].activation = plan->dense[i].activation;
     }
     weights->head_dense = take_linear(walk, &plan->head_dense, "head.dense");
+    weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");
     weights->classifier = take_linear(walk, &plan->classifier, "classifier");
 }
 
