@@ -15,7 +15,7 @@
 #include "base/cpu.h"
 #include "base/dtype.h"
 #include "base/file.h"
-#include "support/folder.h"
+#include "support/temp_folder.h"
 
 static char folder[256];
 static char path[TANDEM_PATH_MAX];

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "format/safetensors.h"
-#include "support/folder.h"
+#include "support/temp_folder.h"
 
 #define INDEX "model.safetensors.index.json"
 

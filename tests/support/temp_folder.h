@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A temporary folder for one test. Failures of these helpers fail the running test. */
-#ifndef TANDEM_TESTS_SUPPORT_FOLDER_H
-#define TANDEM_TESTS_SUPPORT_FOLDER_H
+#ifndef TANDEM_TESTS_SUPPORT_TEMP_FOLDER_H
+#define TANDEM_TESTS_SUPPORT_TEMP_FOLDER_H
 
 #include <stddef.h>
 

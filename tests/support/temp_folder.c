@@ -2,7 +2,7 @@
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* nftw */
 #endif
-#include "support/folder.h"
+#include "support/temp_folder.h"
 
 #include <errno.h>
 #include <ftw.h>
