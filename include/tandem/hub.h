@@ -9,8 +9,8 @@
  *     else puts(pulled.folder);            // what tandem_engine_options.model takes
  *
  * The Hub's own variables count: HF_ENDPOINT, HF_TOKEN (else the file HF_TOKEN_PATH, else
- * HF_HOME/token), HF_HUB_OFFLINE, HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME. Proxies are libcurl's
- * (https_proxy, no_proxy).
+ * HF_HOME/token), HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME.
+ * Proxies are libcurl's (https_proxy, no_proxy).
  *
  * A name is "org/name" or "org/name@revision"; a name without owner is sentence-transformers'.
  * Calls block; any thread may make them, and any process beside: each blob is taken under a lock,
@@ -51,7 +51,7 @@ typedef struct tandem_hub_options {
     tandem_hub_progress_function progress;
     void *progress_context;
     int64_t bytes_max;  /* refuse a larger model; 0 = 100 GB */
-    int32_t timeout_ms; /* to connect, and without a byte; 0 = 30,000 */
+    int32_t timeout_ms; /* to connect, and without a byte; 0 = the variable's, else 30,000 */
     int32_t retries;    /* without a new byte between them; 0 = 5, negative = none */
     int32_t pause_ms;   /* before the first of them, then twice that, ...; 0 = 500 */
     bool is_offline;    /* nothing is fetched; also with HF_HUB_OFFLINE=1 */

@@ -159,7 +159,9 @@ static tandem_status find_missing(scanner *s, tandem_error *err) {
     }
     tandem_hub_selection selection;
     tandem_error why = {.status = TANDEM_OK};
-    if (tandem__hub_select(&tree, s->arena, &selection, &why) == TANDEM_OK) return TANDEM_OK;
+    const tandem_status status = tandem__hub_select(&tree, s->arena, &selection, &why);
+    if (status == TANDEM_OK) return TANDEM_OK;
+    if (status == TANDEM_MEMORY) return TANDEM_FAIL(err, MEMORY, "%s", why.message);
     snapshot->missing = tandem__arena_copy(s->arena, why.message, strlen(why.message));
     return snapshot->missing == NULL ? fail_memory(s, err) : TANDEM_OK;
 }

@@ -98,6 +98,11 @@ static tandem_status list(puller *p, tandem_error *err) {
     if (status != TANDEM_OK) return status;
     status = tandem__hub_listing_read(json, &p->session.arena, &p->listing, err);
     if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "the Hub's list of files");
+    const char *revision = p->session.name.revision;
+    if (tandem__hub_is_hash(revision) && strcmp(revision, p->listing.commit) != 0) {
+        return TANDEM_FAIL(err, FORMAT, "the Hub answers for commit %s, expected %s",
+                           p->listing.commit, revision);
+    }
     (void)snprintf(p->session.commit, sizeof p->session.commit, "%s", p->listing.commit);
     return TANDEM_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/number.h"
 
 #define DEFAULT_ENDPOINT   "https://huggingface.co"
 #define DEFAULT_BYTES_MAX  ((int64_t)100 * 1000 * 1000 * 1000)
@@ -100,13 +101,22 @@ static tandem_status read_token(const char *value, tandem_hub_settings *settings
     return read_token_file(settings, err);
 }
 
+/* Seconds, as huggingface_hub's own variable has them. */
+static int32_t default_timeout_ms(void) {
+    const char *value = tandem__hub_environment("HF_HUB_DOWNLOAD_TIMEOUT");
+    int64_t seconds = 0;
+    const bool is_said = value != NULL && tandem__number_parse_int(tandem__str(value), &seconds) &&
+                         seconds > 0 && seconds <= 86400;
+    return is_said ? (int32_t)seconds * 1000 : DEFAULT_TIMEOUT_MS;
+}
+
 tandem_status tandem__hub_settings_read(const tandem_hub_options *options, bool has_network,
                                         tandem_hub_settings *settings, tandem_error *err) {
     static const tandem_hub_options none;
     if (options == NULL) options = &none;
     *settings = (tandem_hub_settings){
         .bytes_max = options->bytes_max > 0 ? options->bytes_max : DEFAULT_BYTES_MAX,
-        .timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS,
+        .timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : default_timeout_ms(),
         .retries = options->retries == 0 ? DEFAULT_RETRIES : options->retries,
         .pause_ms = options->pause_ms > 0 ? options->pause_ms : DEFAULT_PAUSE_MS,
         .is_offline = options->is_offline || is_true(tandem__hub_environment("HF_HUB_OFFLINE")),

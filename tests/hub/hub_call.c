@@ -5,12 +5,18 @@
  *     hub_call pull|list|verify|remove NAME|- [REVISION|-] [KEY=VALUE]...
  *
  * One line "status STATUS", one "message TEXT" if it failed, then "KEY VALUE" lines of the result.
- * cancel_at=BYTES cancels once so many have come. */
+ * cancel_at=BYTES cancels once so many have come; fail_at=N makes the N-th allocation fail;
+ * threads=N makes N threads pull the same at once, and the first failure counts. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
+#include "base/mem.h"
 #include "tandem/hub.h"
+
+#define THREADS_MAX 16
 
 typedef struct call {
     tandem_hub_options options;
@@ -20,6 +26,7 @@ typedef struct call {
     long long ticks;
     long long total;
     int waits;
+    int threads;
     char file[200]; /* the last one that progress named */
 } call;
 
@@ -56,6 +63,10 @@ static bool read_option(call *c, const char *text) {
         c->options.retries = (int)number;
     else if (strncmp(text, "pause_ms", len) == 0)
         c->options.pause_ms = (int)number;
+    else if (strncmp(text, "fail_at", len) == 0)
+        tandem__mem_fail_at((uint64_t)number);
+    else if (strncmp(text, "threads", len) == 0 && number > 0 && number <= THREADS_MAX)
+        c->threads = (int)number;
     else if (strncmp(text, "cancel_at", len) == 0)
         c->cancel_at = number;
     else
@@ -65,13 +76,42 @@ static bool read_option(call *c, const char *text) {
 
 static tandem_status pull(const call *c, tandem_error *err) {
     tandem_hub_pulled pulled;
-    const tandem_status status = tandem_hub_pull(&c->options, c->name, c->revision, &pulled, err);
-    if (status != TANDEM_OK) return status;
+    TANDEM_TRY(tandem_hub_pull(&c->options, c->name, c->revision, &pulled, err));
     (void)printf("folder %s\ncommit %s\nbytes %lld\nbytes_fetched %lld\nfiles %d\n"
                  "files_fetched %d\n",
                  pulled.folder, pulled.commit, (long long)pulled.bytes,
                  (long long)pulled.bytes_fetched, pulled.files, pulled.files_fetched);
-    return status;
+    return TANDEM_OK;
+}
+
+typedef struct puller {
+    pthread_t thread;
+    tandem_hub_options options;
+    const call *c;
+    tandem_error err;
+} puller;
+
+static void *pull_beside(void *context) {
+    puller *p = context;
+    tandem_hub_pulled pulled;
+    p->err.status = tandem_hub_pull(&p->options, p->c->name, p->c->revision, &pulled, &p->err);
+    return NULL;
+}
+
+static tandem_status pull_in_threads(const call *c, tandem_error *err) {
+    static puller pullers[THREADS_MAX];
+    for (int i = 0; i < c->threads; i++) {
+        pullers[i] = (puller){.options = c->options, .c = c};
+        pullers[i].options.progress = NULL;
+        if (pthread_create(&pullers[i].thread, NULL, pull_beside, &pullers[i]) != 0) {
+            return TANDEM_IO;
+        }
+    }
+    for (int i = 0; i < c->threads; i++) {
+        if (pthread_join(pullers[i].thread, NULL) != 0) return TANDEM_IO;
+        if (err->status == TANDEM_OK) *err = pullers[i].err;
+    }
+    return err->status;
 }
 
 static void print(const tandem_hub_inventory *inventory) {
@@ -119,7 +159,9 @@ int main(int argc, char **argv) {
     c.options.progress_context = &c;
     tandem_error err = {.status = TANDEM_OK};
     tandem_status status = TANDEM_INVALID;
-    if (strcmp(argv[1], "pull") == 0) status = pull(&c, &err);
+    if (strcmp(argv[1], "pull") == 0) {
+        status = c.threads > 0 ? pull_in_threads(&c, &err) : pull(&c, &err);
+    }
     if (strcmp(argv[1], "list") == 0) status = look(&c, false, &err);
     if (strcmp(argv[1], "verify") == 0) status = look(&c, true, &err);
     if (strcmp(argv[1], "remove") == 0) status = drop(&c, &err);

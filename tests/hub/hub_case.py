@@ -12,7 +12,7 @@ import unittest
 from fake_hub import FakeHub, etag
 
 OK, INVALID, UNSUPPORTED, NOT_FOUND = 0, 1, 2, 3
-FORMAT, IO, PERMISSION, CAPACITY, TIMEOUT, CANCELLED = 10, 11, 12, 20, 21, 22
+FORMAT, IO, PERMISSION, CAPACITY, TIMEOUT, CANCELLED, MEMORY = 10, 11, 12, 20, 21, 22, 30
 
 WEIGHTS = bytes(i * 31 & 255 for i in range(200_000))
 FILES = {
@@ -81,13 +81,13 @@ class HubCase(unittest.TestCase):
         self.repo = self.hub.add("o/m", FILES)
         self.commit = self.repo.revisions["main"]
 
-    def start(self, verb, name="o/m", revision="-", **options):
+    def start(self, verb, name="o/m", revision="-", preexec=None, **options):
         options.setdefault("pause_ms", 10)
         options.setdefault("timeout_ms", 5000)
         args = [self.program, verb, name or "-", revision]
         args += [f"{key}={value}" for key, value in options.items()]
         return subprocess.Popen(args, env=self.env, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE)
+                                stderr=subprocess.PIPE, preexec_fn=preexec)
 
     def call(self, verb, *args, **options):
         call = Call(self.start(verb, *args, **options))

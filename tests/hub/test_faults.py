@@ -4,12 +4,13 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import time
 
 from fake_hub import CERTIFICATE, Fault, etag
-from hub_case import (OK, NOT_FOUND, FORMAT, IO, PERMISSION, CAPACITY, TIMEOUT, CANCELLED,
+from hub_case import (OK, NOT_FOUND, FORMAT, IO, PERMISSION, CAPACITY, TIMEOUT, CANCELLED, MEMORY,
                       WEIGHTS, FILES, HubCase, Call, snapshot_of, main)
 
 
@@ -139,6 +140,8 @@ class Faults(HubCase):
     def test_stall_for_good(self):
         self.fault("", stall=3, times=9)
         self.bad(TIMEOUT, "nothing came for 1 s", timeout_ms=1000, retries=-1)
+        self.env["HF_HUB_DOWNLOAD_TIMEOUT"] = "1"
+        self.bad(TIMEOUT, "nothing came for 1 s", timeout_ms=0, retries=-1)
 
     def test_slow_is_no_fault(self):
         self.fault("tokenizer.json", trickle=0.4)
@@ -256,6 +259,26 @@ class Faults(HubCase):
         self.assertEqual([Call(first).status, Call(second).status], [OK, OK])
         self.assert_whole()
 
+    def test_commit_of_something_else(self):
+        self.hub.edit = lambda answer: answer | {"sha": "a" * 40}
+        self.bad(FORMAT, f"answers for commit {'a' * 40}, expected {self.commit}", "o/m",
+                 self.commit)
+
+    def test_write_that_fails(self):
+        """As on a full disk: what fits is kept, and the next pull goes on."""
+        limit = 100_000
+        def fewer_bytes():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        self.bad(IO, "o/m|cannot write", preexec=fewer_bytes)
+        part = pathlib.Path(str(self.blob("model.safetensors")) + ".incomplete")
+        self.assertEqual(part.stat().st_size, limit)
+        self.assertEqual(self.pulled(), {})
+        call = self.good("pull")
+        self.assertEqual(call.number("bytes_fetched"),
+                         len(WEIGHTS) - limit + len(FILES["2_Dense/model.safetensors"]))
+        self.assert_whole()
+
     def test_no_permission(self):
         if os.geteuid() == 0:  # root may write anywhere but where a file stands in the way
             self.home.mkdir(parents=True)
@@ -266,6 +289,35 @@ class Faults(HubCase):
         self.home.chmod(0o500)
         self.addCleanup(self.home.chmod, 0o700)
         self.bad(PERMISSION, "permission denied")
+
+
+class Memory(HubCase):
+    """The N-th allocation fails, for every N: an error, a cache that is well formed, no leak."""
+
+    def run_out(self, verb, **options):
+        for n in range(1, 200):
+            call = self.call(verb, fail_at=n, **options)
+            self.assertEqual(self.leftovers(), [])
+            if call.status == OK:
+                return n
+            self.assertIn(call.status, (MEMORY, CAPACITY), call.message)
+        return self.fail("it never had enough")
+
+    def test_pull_and_look(self):
+        self.assertGreater(self.run_out("pull"), 5)
+        self.assert_whole()
+        self.assertGreater(self.run_out("list"), 1)
+        self.assertGreater(self.run_out("verify"), 1)
+        self.run_out("remove")
+        self.assertFalse(self.repo_folder.exists())
+
+
+class Threads(HubCase):
+    def test_threads(self):
+        self.hub.faults.append(Fault("model.safetensors", trickle=0.002))
+        self.good("pull", threads=6)
+        self.assert_whole()
+        self.assertEqual(self.hub.served["model.safetensors"], 1)
 
 
 class Https(HubCase):
