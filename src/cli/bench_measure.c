@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -12,6 +13,7 @@
 
 #define RUNNERS_MAX (TANDEM_LANES_MAX + 1)
 #define ROUNDS_MIN  3
+#define SETTLE_NS   20000000 /* a BLAS library's idle threads spin for up to 2^26 cycles */
 #define NS_PER_S    1e9
 #define NS_PER_MS   1e6
 
@@ -38,6 +40,8 @@ static tandem_status run_once(measurement *m, const runner *one, double *ns, tan
         uint64_t took = 0;
         TANDEM_TRY(plan->baseline->run(plan->baseline, plan->tokens, plan->batch, &took, err));
         *ns = (double)took;
+        const struct timespec settle = {.tv_nsec = SETTLE_NS};
+        (void)nanosleep(&settle, NULL);
         return TANDEM_OK;
     }
     const tandem_request request = {

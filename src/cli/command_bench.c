@@ -19,8 +19,8 @@
 #define SECONDS_LIMIT      3600
 #define BATCH_LARGE        32 /* of the throughput table, where a batch of it fits the time */
 #define BATCH_SECONDS      0.35
-#define LATENCY_SECONDS    0.9 /* without --seconds */
-#define THROUGHPUT_SECONDS 1.1
+#define LATENCY_SECONDS    0.8 /* without --seconds */
+#define THROUGHPUT_SECONDS 0.9
 
 /* clang-format off */
 static const cli_option options[] = {

@@ -49,10 +49,10 @@ static void print_option(const cli_option *option) {
     const int column = printf("  %s--%s%s%s%s", letter, option->name, value[0] == '\0' ? "" : " ",
                               is_maybe ? "[" : "", value) +
                        printf("%s", is_maybe ? "]" : "");
-    const bool has_default = option->fallback != NULL && option->fallback[0] != '\0' &&
-                             strcmp(option->fallback, "0") != 0;
-    (void)snprintf(line, sizeof line, "%s%s%s%s", option->help, has_default ? " (default " : "",
-                   has_default ? option->fallback : "", has_default ? ")" : "");
+    const char *fallback = cli_option_default(option);
+    (void)snprintf(line, sizeof line, "%s%s%s%s", option->help,
+                   fallback == NULL ? "" : " (default ", fallback == NULL ? "" : fallback,
+                   fallback == NULL ? "" : ")");
     print_wrapped(line, column);
 }
 

@@ -106,6 +106,7 @@ static cli_exit dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file over the shell's limit: an ordinary write error too */
     const cli_exit code = dispatch(argc, argv);
     errno = 0;
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return (int)code;

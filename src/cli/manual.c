@@ -39,9 +39,10 @@ static void print_option(const cli_option *option) {
     }
     (void)fputs("\n", stdout);
     print_roff(option->help, false);
-    if (option->fallback != NULL && option->fallback[0] != '\0') {
+    const char *fallback = cli_option_default(option);
+    if (fallback != NULL) {
         (void)fputs(" (default ", stdout);
-        print_roff(option->fallback, false);
+        print_roff(fallback, false);
         (void)fputs(")", stdout);
     }
     (void)printf(". Environment: %s.\n", twin);

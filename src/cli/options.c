@@ -32,6 +32,11 @@ void cli_option_twin(const cli_option *option, char out[CLI_TWIN_MAX]) {
     }
 }
 
+const char *cli_option_default(const cli_option *option) {
+    const char *fallback = option->fallback;
+    return fallback == NULL || strcmp(fallback, "0") == 0 ? NULL : fallback;
+}
+
 int cli_edit_distance(const char *a, const char *b) {
     int row[DISTANCE_CHARS_MAX + 1];
     const size_t a_len = strnlen(a, DISTANCE_CHARS_MAX);

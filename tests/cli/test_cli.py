@@ -10,6 +10,7 @@ import signal
 import stat
 import struct
 import subprocess
+import sys
 import time
 
 from cli_case import BINARY, ROOT, TINY, Case, cosine, floats, main, rows, vectors
@@ -266,6 +267,17 @@ class Output(Tiny):
             with open("/dev/full", "wb") as full:
                 line = self.failed("embed", "-m", TINY, "a", "--format", kind, stdout=full)
             self.assertIn("standard output: cannot write: No space", line)
+
+    def test_file_over_the_limit(self):
+        """What a full disk does to --output: an error, and nothing is left."""
+        limit = [sys.executable, "-c",
+                 "import os, resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, (4096, 4096));"
+                 "os.execv(sys.argv[1], sys.argv[1:])"]
+        result = subprocess.run([*limit, BINARY, "embed", "-m", TINY, "-o", self.path("out")],
+                                input=b"cat\n" * 100, capture_output=True, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr.decode(), r"^tandem: .*out: cannot write: File too large")
+        self.assertEqual(os.listdir(self.folder.name), [])
 
     def test_reader_gone(self):
         path = self.write("texts", b"cat\n" * 20000)
