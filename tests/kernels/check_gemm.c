@@ -255,10 +255,10 @@ static void check_packs(void) {
     };
     static const tandem_dtype sources[] = {TANDEM_DTYPE_F32, TANDEM_DTYPE_F16, TANDEM_DTYPE_BF16};
     static const int sizes[][2] = {{1, 1},   {16, 16}, {33, 48},  {64, 32}, {70, 31},
-                                   {40, 17}, {31, 64}, {100, 80}, {32, 16}, {48, 96}};
+                                   {40, 17}, {31, 64}, {100, 88}, {32, 16}, {48, 312}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         if (!kc_begin(list[i].name, list[i].flags)) continue;
-        for (int turn = 0; turn < 60; turn++) {
+        for (int turn = 0; turn < 90; turn++) {
             const int *size = sizes[turn % 10];
             const long bad = turn % 7 == 6 ? (long)kc_random_int(1 << 20) : -1;
             check_pack(list[i].run, size[0], size[1], turn % 2 == 0 ? 32 : 16, sources[turn % 3],
