@@ -186,6 +186,22 @@ static void check_specials(tandem_attention_function *run) {
     }
 }
 
+/* All scores far under 0, where the absent lanes of a last vector hold 0: they must not count as
+ * the row's maximum. */
+static void check_all_negative(tandem_attention_function *run, int tokens) {
+    const int dims = 16;
+    const head h = make_head(tokens, dims, 1, KC_ZEROS, false);
+    float *fused = kc_buffer(KC_A, (size_t)tokens * h.args.stride * 4);
+    for (size_t i = 0; i < (size_t)tokens * h.args.stride; i++) {
+        fused[i] = i % h.args.stride / (HEADS * (size_t)dims) == 0 ? 20.0f : -1.0f;
+        fused[i] += (float)(kc_random() >> 8) * 0x1p-26f;
+    }
+    run(&h.args, 0, tokens, make_scratch(tokens, dims));
+    for (int row = 0; row < tokens; row++) {
+        if (!check_row(&h, row)) return;
+    }
+}
+
 static void check_bits(const tandem_kernels *kernels) {
     if ((kc_flags_below() & TANDEM_CPU_AVX2) == 0) return;
     tandem_kernels below;
@@ -230,6 +246,7 @@ void kc_check_attention(const tandem_kernels *kernels) {
             check_pieces(list[i].run, lengths[s], dims[s % 3]);
         }
         check_specials(list[i].run);
+        for (int tokens = 1; tokens <= 33; tokens++) check_all_negative(list[i].run, tokens);
     }
     if (kc_is_selected("attention")) check_bits(kernels);
 }
