@@ -193,7 +193,7 @@ static void check_all_negative(tandem_attention_function *run, int tokens) {
     const head h = make_head(tokens, dims, 1, KC_ZEROS, false);
     float *fused = kc_buffer(KC_A, (size_t)tokens * h.args.stride * 4);
     for (size_t i = 0; i < (size_t)tokens * h.args.stride; i++) {
-        fused[i] = i % h.args.stride / (HEADS * (size_t)dims) == 0 ? 20.0f : -1.0f;
+        fused[i] = i % h.args.stride / (HEADS * (size_t)dims) == 0 ? 60.0f : -1.0f;
         fused[i] += (float)(kc_random() >> 8) * 0x1p-26f;
     }
     run(&h.args, 0, tokens, make_scratch(tokens, dims));

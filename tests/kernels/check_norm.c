@@ -142,7 +142,7 @@ void kc_check_norm(const tandem_kernels *kernels) {
             }
         }
         for (size_t s = 0; s < sizeof real / sizeof real[0]; s++) {
-            check_shape(list[i].run, real[s], 4, 1, KC_NORMAL, true, s % 2 == 0);
+            check_shape(list[i].run, real[s], 5 + (int)s, 1, KC_NORMAL, true, s % 2 == 0);
             check_shape(list[i].run, real[s], 2, 0, KC_MIXED, false, s % 2 == 1);
         }
         check_rows(list[i].run, 384);
