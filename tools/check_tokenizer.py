@@ -135,8 +135,27 @@ def encode_each(tokenizer, texts, special):
 
 def byte_offsets(text):
     """Byte offset of each character, and of the end."""
-    widths = [len(c.encode()) for c in text]
+    if text.isascii():
+        return np.arange(len(text) + 1)
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    widths = 1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)
     return np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+
+
+def compare_bytes(window, maps, spans, is_first):
+    """Byte offsets must be what the reference's character offsets come to."""
+    if len(maps) == 1 and len(window.offsets) > 0:
+        expected = maps[0][np.array(window.offsets)]
+        expected[np.array(window.special_tokens_mask) == 1] = 0
+        return None if np.array_equal(expected, spans) else f"{expected.tolist()} {spans.tolist()}"
+    # The reference does not know the sequence of every token of an overflowing window.
+    which = window.sequence_ids if is_first else len(window.ids) * [None]
+    for at, ((a, b), (x, y)) in enumerate(zip(window.offsets, spans)):
+        known = maps if which[at] is None else [maps[which[at]]]
+        expected = [(m[a], m[b]) for m in known if b < len(m)]
+        if (x, y) not in ([(0, 0)] if window.special_tokens_mask[at] else expected):
+            return f"{expected} expected from ({a}, {b}), ({x}, {y}) here"
+    return None
 
 
 def compare(text, want, answer):
@@ -160,20 +179,12 @@ def compare(text, want, answer):
                 return f"window {i} {name}: {theirs} in the reference, {ours[part].tolist()} here"
         if window.tokens != tokens[part]:
             return f"window {i} tokens: {window.tokens} in the reference, {tokens[part]} here"
-        if [tuple(o) for o in chars[part]] != window.offsets:
+        if not np.array_equal(np.array(window.offsets).reshape(-1, 2), chars[part]):
             return f"window {i} chars: {window.offsets} in the reference, {chars[part].tolist()}"
         if [-1 if w is None else w for w in window.word_ids] != words[part].tolist():
             return f"window {i} words: {window.word_ids} in the reference, {words[part].tolist()}"
-        # The reference does not know the sequence of every token of an overflowing window.
-        which = window.sequence_ids if i == 0 else len(window.ids) * [None]
-        for at, ((a, b), (x, y)) in enumerate(zip(window.offsets, spans[part])):
-            if window.special_tokens_mask[at]:
-                expected = [(0, 0)]
-            else:
-                known = maps if which[at] is None else [maps[which[at]]]
-                expected = [(m[a], m[b]) for m in known if b < len(m)]
-            if (x, y) not in expected:
-                return f"window {i} bytes: {expected} expected from ({a}, {b}), ({x}, {y}) here"
+        if (wrong := compare_bytes(window, maps, spans[part], i == 0)) is not None:
+            return f"window {i} bytes: {wrong}"
     return None
 
 
@@ -204,7 +215,9 @@ def main():
     base = json.dumps(base | dict(truncation=None, padding=None))
     real = cases.real_texts(args.texts)
     fixed = list(cases.fixed_texts())
-    everything = [f"a{chr(c)}b {chr(c)}" for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    codes = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    everything = [" ".join(f"a{c}b {c}" for c in codes[at:at + 8])
+                  for at in range(0, len(codes), 8)]
     every = list(cases.variants(base))
     strings = differences = 0
 
@@ -225,7 +238,9 @@ def main():
             share = max(share, args.strings // 5)
         randoms = [cases.random_text(rng, words) for _ in range(share // 2)]
         reals = rng.sample(real, min(share // 4, len(real)))
-        texts = fixed + randoms + reals
+        # The reference takes quadratic time for tokens that strip white space.
+        longest = 2000 if "left" in name or "mixed" in name else None
+        texts = [t[:longest] for t in fixed] + randoms + reals
         if index == 0:
             texts += everything
         run(server, tokenizer, texts, {}, report)

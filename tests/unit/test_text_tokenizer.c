@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tokenizer's public face: what comes out for the golden texts, what it promises about memory,
  * threads and errors. What the reference does with every option is in test_text_golden.c. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -215,6 +216,84 @@ static void test_bad_calls(void **state) {
     tandem_tokenizer_close(tokenizer);
 }
 
+/* Texts of a megabyte that would take hours if a stage were quadratic. */
+static void test_long_texts(void **state) {
+    (void)state;
+    static const char json[] =
+        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\",\"continuing_subword_prefix\":\"##"
+        "\","
+        "\"max_input_chars_per_word\":1000000000,\"vocab\":{\"?\":0,\"a\":1,\"##a\":2,\"##ab\":3}},"
+        "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":false,"
+        "\"handle_chinese_chars\":true,\"strip_accents\":true,\"lowercase\":true},"
+        "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"added_tokens\":["
+        "{\"id\":9,\"content\":\"  \",\"single_word\":false,\"lstrip\":true,\"rstrip\":true,"
+        "\"normalized\":false,\"special\":false}]}";
+    static const struct {
+        const char *unit;
+        int32_t per_unit; /* tokens; -1: one for all */
+    } cases[] = {
+        {"a", 1},                     /* one word of many pieces */
+        {"b", -1},                    /* one unknown word */
+        {"\xcc\x81\xcc\x96", 0},      /* marks that are stripped */
+        {"\xe3\x80\xae\xcc\x96", -1}, /* U+302E stays and waits for its place */
+        {"\xe4\xb8\xad", 1},          /* CJK: a word each */
+        {"!", 1},                     /* punctuation */
+        {"  ", -1},                   /* an added token that swallows the rest */
+        {"\n", 0},
+    };
+    tandem_tokenizer *tokenizer = NULL;
+    tandem_encoding e = {0};
+    assert_int_equal(tandem_tokenizer_open_memory(json, sizeof json - 1, "json", &tokenizer, NULL),
+                     TANDEM_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const size_t unit_len = strlen(cases[i].unit);
+        const size_t count = ((size_t)1 << 20) / unit_len;
+        char *const text = tandem__mem_calloc(count, unit_len);
+        assert_non_null(text);
+        for (size_t n = 0; n < count; n++) memcpy(text + n * unit_len, cases[i].unit, unit_len);
+        const tandem_encode_options options = {.want = TANDEM_WANT_OFFSETS};
+        assert_int_equal(
+            tandem_tokenizer_encode(tokenizer, text, count * unit_len, NULL, 0, &options, &e, NULL),
+            TANDEM_OK);
+        const int32_t want = cases[i].per_unit < 0 ? 1 : cases[i].per_unit * (int32_t)count;
+        if (cases[i].unit[0] == ' ')
+            assert_in_range(e.count, 1, count);
+        else
+            assert_int_equal(e.count, want);
+        tandem__mem_free(text);
+    }
+    tandem_encoding_deinit(&e);
+    tandem_tokenizer_close(tokenizer);
+}
+
+/* One tokenizer, many threads, each with its own encoding. */
+static void *encode_in_thread(void *argument) {
+    const tandem_tokenizer *const tokenizer = argument;
+    tandem_encoding e = {0};
+    intptr_t tokens = 0;
+    for (int i = 0; i < 500; i++) {
+        encode(tokenizer, i % 2 ? "the cat \xc3\x89 [MASK]" : "unaffable a\xcc\x81", NULL, NULL,
+               &e);
+        tokens += e.count;
+    }
+    tandem_encoding_deinit(&e);
+    return (void *)tokens;
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    tandem_tokenizer *const tokenizer = open_tiny();
+    pthread_t threads[4];
+    void *counts[4] = {NULL};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_in_thread, tokenizer), 0);
+    }
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_join(threads[i], &counts[i]), 0);
+    for (int i = 1; i < 4; i++) assert_ptr_equal(counts[i], counts[0]);
+    assert_ptr_equal(counts[0], encode_in_thread(tokenizer));
+    tandem_tokenizer_close(tokenizer);
+}
+
 static void test_vocabulary(void **state) {
     (void)state;
     tandem_tokenizer *const tokenizer = open_tiny();
@@ -247,6 +326,8 @@ int main(void) {
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_bad_calls),
         cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
