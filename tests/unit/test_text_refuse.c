@@ -86,7 +86,8 @@ static const struct {
      "t.json: post_processor: special_tokens.[CLS]: tokens: an array of 1, expected ",
      TANDEM_FORMAT},
     {"{\"id\":\"[CLS]\",\"type_id\":0}", "{\"id\":\"[X]\",\"type_id\":0}",
-     "t.json: post_processor: single: SpecialToken.id: \"[X]\", expected a name from special_tokens",
+     "t.json: post_processor: single: SpecialToken.id: \"[X]\", expected a name from "
+     "special_tokens",
      TANDEM_FORMAT},
     {"{\"id\":\"[CLS]\",\"type_id\":0}", "{\"id\":\"[CLS]\",\"type_id\":-1}",
      "t.json: post_processor: single: type_id: -1, expected an integer from 0 to 16777215",
