@@ -104,7 +104,6 @@ typedef struct cli_group {
 
 /* A group of options that several commands have; see options_shared.c. */
 extern const cli_group cli_group_model;     /* --model --lane --dtype --threads --max-length */
-extern const cli_group cli_group_lanes;     /* the same without --model and --max-length */
 extern const cli_group cli_group_tokenizer; /* --model --max-length */
 extern const cli_group cli_group_input;     /* --file --input-format --field --strict */
 extern const cli_group cli_group_common;    /* --offline -q -v -h */

@@ -14,28 +14,16 @@
      "a Hub name that is in the cache, or a folder"}
 #define MAX_LENGTH_ROW(text)                                                                       \
     {CLI_INT, AT(max_length), "max-length", 0, false, "N", "0", 0, MAX_LENGTH_MAX, text}
-#define LANE_ROW                                                                                   \
-    {CLI_WORD, AT(lane), "lane", 0, false, LANE_WORDS, "auto", 0, 0,                               \
-     "the processor to work on; one that is missing is replaced by the next"}
-#define DTYPE_ROW                                                                                  \
-    {CLI_WORD, AT(dtype), "dtype", 0, false, DTYPE_WORDS, "f16", 0, 0,                             \
-     "number format of weights and arithmetic"}
-#define THREADS_ROW                                                                                \
-    {CLI_INT, AT(threads), "threads", 0, false, "N", "0", 0, THREADS_MAX,                          \
-     "compute threads; 0 is the processors that this process may use"}
 
 static const cli_option model_options[] = {
     MODEL_ROW,
-    LANE_ROW,
-    DTYPE_ROW,
-    THREADS_ROW,
+    {CLI_WORD, AT(lane), "lane", 0, false, LANE_WORDS, "auto", 0, 0,
+     "the processor to work on; one that is missing is replaced by the next"},
+    {CLI_WORD, AT(dtype), "dtype", 0, false, DTYPE_WORDS, "f16", 0, 0,
+     "number format of weights and arithmetic"},
+    {CLI_INT, AT(threads), "threads", 0, false, "N", "0", 0, THREADS_MAX,
+     "compute threads; 0 is the processors that this process may use"},
     MAX_LENGTH_ROW("longest text in tokens; 0 is the model's own, at most its positions"),
-};
-
-static const cli_option lanes_options[] = {
-    LANE_ROW,
-    DTYPE_ROW,
-    THREADS_ROW,
 };
 
 static const cli_option tokenizer_options[] = {
@@ -65,7 +53,6 @@ static const cli_option common_options[] = {
 /* clang-format on */
 
 const cli_group cli_group_model = CLI_GROUP("Model and lane", model_options);
-const cli_group cli_group_lanes = CLI_GROUP("Lanes", lanes_options);
 const cli_group cli_group_tokenizer = CLI_GROUP("Tokenizer", tokenizer_options);
 const cli_group cli_group_input = CLI_GROUP("Input", input_options);
 const cli_group cli_group_common = CLI_GROUP("Common", common_options);
