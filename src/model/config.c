@@ -250,6 +250,11 @@ tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, 
     }
     plan->dimensions = plan->hidden;
     fill_dims(plan, config->dims);
+    if (family->keys.embedding.key != NULL) {
+        int32_t width = 0;
+        TANDEM_TRY(read_size(root, family->keys.embedding, 1, HIDDEN_MAX, &width, err));
+        config->dims[TANDEM_DIM_EMBEDDING] = width;
+    }
     if (family->refine != NULL) TANDEM_TRY(family->refine(root, plan, config, err));
     return TANDEM_OK;
 }

@@ -163,6 +163,17 @@ static const tandem_binding modernbert_head[] = {
     END,
 };
 
+/* BERT over embeddings of another width, which a projection makes H wide. */
+static const tandem_binding electra_tensors[] = {
+    TABLE("embeddings.word_embeddings",       PLAN(word),          VOCAB,     EMBEDDING),
+    TABLE("embeddings.position_embeddings",   PLAN(position_rows), POSITIONS, EMBEDDING),
+    TABLE("embeddings.token_type_embeddings", PLAN(type_rows),     TYPES,     EMBEDDING),
+    BIND("embeddings.LayerNorm", NORM, PLAN(embedding_norm), ONE, EMBEDDING, 0, 1, 0),
+    BIND("embeddings_project", LINEAR, PLAN(embedding_projection), HIDDEN, EMBEDDING, 0, 1,
+         TANDEM_BINDING_WIDENING),
+    END,
+};
+
 /* The keys that BERT, RoBERTa, MPNet and GTE share. */
 #define BERT_KEYS(vocab_size, type_count)                                                          \
     {.hidden = {"hidden_size", NULL, 768},                                                         \
@@ -304,6 +315,29 @@ const tandem_family tandem__families[] = {
         .head = modernbert_head,
         .head_activation = TANDEM_ACTIVATION_GELU_ERF,
         .refine = tandem__refine_modernbert,
+    },
+    {
+        .name = "electra",
+        .model_types = {"electra"},
+        .class_prefixes = {"Electra"},
+        .prefixes = {"electra."},
+        .keys = {.hidden = {"hidden_size", NULL, 256},
+                 .layers = {"num_hidden_layers", NULL, 12},
+                 .heads = {"num_attention_heads", NULL, 4},
+                 .ffn = {"intermediate_size", NULL, 1024},
+                 .vocab = {"vocab_size", NULL, 30522},
+                 .positions = {"max_position_embeddings", NULL, 512},
+                 .types = {"type_vocab_size", NULL, 2},
+                 .embedding = {"embedding_size", NULL, 128},
+                 .activation = "hidden_act",
+                 .activation_fallback = "gelu",
+                 .norm_eps = "layer_norm_eps",
+                 .norm_eps_fallback = 1e-12},
+        .position = TANDEM_POSITION_ABSOLUTE,
+        .tensors = electra_tensors,
+        .layer = bert_layer,
+        .head = roberta_head,
+        .head_activation = TANDEM_ACTIVATION_GELU_ERF,
     },
     {.name = NULL},
 };

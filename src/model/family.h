@@ -71,6 +71,7 @@ typedef struct tandem_config_keys {
     tandem_config_int vocab;
     tandem_config_int positions;
     tandem_config_int types;
+    tandem_config_int embedding; /* width of the tables; without a key it is H */
     const char *activation;
     const char *activation_fallback;
     const char *norm_eps;

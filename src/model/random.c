@@ -161,7 +161,7 @@ static const tandem_shape *find_shape(const char *name) {
 }
 
 static tandem_status fail_unknown(const char *name, tandem_error *err) {
-    char known[200] = "";
+    char known[300] = "";
     size_t used = 0;
     for (const tandem_shape *shape = tandem__shapes; shape->name != NULL; shape++) {
         const int put = snprintf(known + used, sizeof known - used, "%s, ", shape->name);

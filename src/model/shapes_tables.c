@@ -18,6 +18,19 @@ const tandem_shape tandem__shapes[] = {
     {"bert-base",  BERT( 768, 12, 12, 3072, 30522)}, /* google-bert/bert-base-uncased */
     {"bert-large", BERT(1024, 24, 16, 4096, 30522)}, /* google-bert/bert-large-uncased */
     {"bert-1.2b",  BERT(2048, 22, 32, 8192, 30522)}, /* no model's: 1.2 billion parameters */
+    /* distilbert/distilbert-base-uncased */
+    {"distilbert", "{\"model_type\":\"distilbert\"}"},
+    /* intfloat/multilingual-e5-small */
+    {"e5-small", BERT(384, 12, 12, 1536, 250037)},
+    /* FacebookAI/xlm-roberta-base, BAAI/bge-reranker-base */
+    {"xlm-roberta-base", "{\"model_type\":\"xlm-roberta\",\"vocab_size\":250002,"
+                         "\"max_position_embeddings\":514,\"type_vocab_size\":1}"},
+    /* sentence-transformers/all-mpnet-base-v2 */
+    {"mpnet-base", "{\"model_type\":\"mpnet\",\"max_position_embeddings\":514}"},
+    /* nomic-ai/nomic-embed-text-v1.5 */
+    {"nomic", "{\"model_type\":\"nomic_bert\",\"n_positions\":8192}"},
+    /* answerdotai/ModernBERT-base */
+    {"modernbert-base", "{\"model_type\":\"modernbert\"}"},
     {NULL, NULL},
 };
 /* clang-format on */

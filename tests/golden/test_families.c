@@ -22,8 +22,8 @@ typedef struct family_case {
 } family_case;
 
 static const family_case cases[] = {
-    {"distilbert", true},  {"roberta", true}, {"mpnet", false},
-    {"nomic_bert", false}, {"gte", false},    {"modernbert", false},
+    {"distilbert", true}, {"roberta", true},     {"mpnet", false},  {"nomic_bert", false},
+    {"gte", false},       {"modernbert", false}, {"electra", true},
 };
 
 static tandem_source *open_family(const char *name, char *folder, size_t size) {
@@ -184,6 +184,8 @@ static const struct {
     {"gte", change_stretch, "rope scale"},
     {"gte", change_gate, "gate and up"},
     {"gte", change_types, "types"},
+    {"electra", change_types, "types"},
+    {"electra", change_scale, "attention scale"},
     {"modernbert", change_window, "window"},
     {"modernbert", change_window_by_one, "window less one"},
     {"modernbert", change_theta, "rope base"},
