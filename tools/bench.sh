@@ -6,6 +6,6 @@ set -eu
 cd "$(dirname "$0")/.."
 tools/build.sh release
 build/release/tests/kernels/kernelcheck --bench
-for shape in minilm-l6 bert-base; do
+for shape in minilm bert-base; do
     build/release/tandem bench --shape "$shape"
 done

@@ -13,6 +13,7 @@ texts sorted by length; its pooling is not even timed where ids go in.
 """
 import argparse
 import csv
+import json
 import os
 import pathlib
 import subprocess
@@ -33,8 +34,11 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from transformers import BertModel
 
+import transformers.utils.logging
+
 import tandem_ctypes
 
+transformers.utils.logging.disable_progress_bar()
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
@@ -42,8 +46,20 @@ SLEEP_S = 0.02  # longer than any engine here spins
 MEBI = 1 << 20
 
 
+# Starts a program and says how long it ran and what it took. A process of its own, because Linux
+# counts the memory of whoever starts a program into that program's peak, and this one is large.
+LAUNCHER = """
+import json, os, sys, time
+start = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
+                       file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+_, status, usage = os.wait4(child, 0)
+print(json.dumps([status, time.perf_counter() - start, usage.ru_maxrss]))
+"""
+
+
 def row(what, value, goal=""):
-    print(f"| {what} | {value} | {goal} |", flush=True)
+    print(f"| {what} | {value} | {goal or ''} |", flush=True)
 
 
 def spread(values, digits=3):
@@ -161,9 +177,13 @@ def read_sts(path):
 
 
 def spearman(vectors, scores):
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     half = len(scores)
-    return scipy.stats.spearmanr((unit[:half] * unit[half:]).sum(1), scores).statistic
+    return scipy.stats.spearmanr(cosines(vectors[:half], vectors[half:]), scores).statistic
+
+
+def cosines(a, b):
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 def quality(engines, reference, texts, scores):
@@ -171,7 +191,7 @@ def quality(engines, reference, texts, scores):
     row("Spearman, sentence-transformers fp32", f"{spearman(expected, scores):.5f}", "0.82032")
     for dtype, engine in engines.items():
         vectors = engine.embed(texts)
-        cosine = (vectors.astype(np.float64) * expected).sum(1)
+        cosine = cosines(vectors, expected)
         worst = np.abs(vectors - expected).max()
         exact = dtype == "f32"
         row(f"{dtype}: cosine with it, least", f"{cosine.min():.8f}", "0.999999" if exact else "")
@@ -234,15 +254,12 @@ def throughput(engines, reference, onnx, texts, blocks):
 
 def process(command, text=""):
     """(seconds, peak resident bytes) of a program from its start to its end."""
-    start = time.perf_counter()
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    child.stdin.write(text.encode())
-    child.stdin.close()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    run = subprocess.run([sys.executable, "-S", "-c", LAUNCHER, *command], input=text, text=True,
+                         stdout=subprocess.PIPE, check=True)
+    status, seconds, peak = json.loads(run.stdout)
+    if status:
         raise RuntimeError(f"{command} failed")
-    return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return seconds, peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def start_and_memory(binary, folder, texts, threads):
@@ -258,7 +275,9 @@ def start_and_memory(binary, folder, texts, threads):
         limit = weights * bytes_each / MEBI + 64
         row(f"{dtype}: peak resident memory, {len(texts)} texts, MB", f"{peak / MEBI:.1f}",
             f"at most {limit:.0f}")
-    script = ("from sentence_transformers import SentenceTransformer as S;"
+    script = ("import os; os.environ['HF_HUB_DISABLE_PROGRESS_BARS'] = '1';"
+              "from transformers.utils import logging; logging.disable_progress_bar();"
+              "from sentence_transformers import SentenceTransformer as S;"
               f"S({str(folder)!r}, device='cpu').encode(['Hello, world.'])")
     seconds, peak = min(process([sys.executable, "-c", script]) for _ in range(3))
     row("the same with sentence-transformers: start, ms; peak memory, MB",
