@@ -101,8 +101,8 @@ typedef struct tandem_backend {
      * finished or abandoned; unspecified on error. TANDEM_CAPACITY over a limit or with
      * in_flight_max tickets open (a synchronous lane waits for its turn instead); TANDEM_INVALID
      * for an id outside the vocabulary or a sequence longer than positions_max; TANDEM_UNSUPPORTED
-     * for an output that the plan or the backend lacks; TANDEM_NUMERIC for a result that is NaN or
-     * infinite, by sequence. Any thread. */
+     * for an output that the plan or the backend lacks. A result that is NaN or infinite is given
+     * as it is: its sequence alone is lost, and the pipeline looks. Any thread. */
     tandem_status (*submit)(tandem_lane *lane, const tandem_batch *batch, tandem_output output,
                             float *out, tandem_ticket *ticket, tandem_error *err);
 
@@ -154,15 +154,21 @@ int32_t tandem__output_width(const tandem_plan *plan, tandem_output output);
 int64_t tandem__output_rows(const tandem_plan *plan, tandem_output output,
                             const tandem_batch *batch);
 
-/* TANDEM_NUMERIC, with the first sequence concerned, unless all of `out` is finite. */
-tandem_status tandem__output_verify(const tandem_plan *plan, tandem_output output,
-                                    const tandem_batch *batch, const float *out,
-                                    tandem_error *err) TANDEM_NODISCARD;
+/* Part of a tensor, as a backend packs it. */
+typedef struct tandem_weight_part {
+    int layer;        /* -1: outside the layers */
+    const char *slot; /* "query.weight" */
+    const void *data;
+    tandem_dtype dtype;
+    size_t first; /* index of its first element in the tensor */
+    size_t count;
+} tandem_weight_part;
 
-/* Puts what the plan calls `data` ("folder/model.safetensors: name") before the message of an error
- * already raised. Returns `status`. */
-tandem_status tandem__plan_blame(const tandem_plan *plan, const void *data, tandem_status status,
-                                 tandem_error *err);
+/* TANDEM_NUMERIC that names the part's first element that is not finite, or that f16 cannot hold
+ * where `is_narrow`: "model.safetensors: encoder.layer.3...: layer 3 query.weight: element 17 is
+ * nan, expected a finite number"; file and tensor where the plan can say them. */
+tandem_status tandem__fail_weight(const tandem_plan *plan, const tandem_weight_part *part,
+                                  bool is_narrow, tandem_error *err);
 
 bool tandem__floats_are_finite(const float *values, size_t count);
 

@@ -5,10 +5,14 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/none/none.h"
 #include "backend/ref/ref.h"
 #include "base/assert.h"
 
-static const tandem_backend *const backends[] = {&tandem__backend_cpu, &tandem__backend_ref};
+static const tandem_backend *const backends[] = {
+    &tandem__backend_no_ane, &tandem__backend_no_metal, &tandem__backend_no_cuda,
+    &tandem__backend_cpu,    &tandem__backend_ref,
+};
 
 const tandem_backend *const *tandem__backends(int *count) {
     *count = (int)(sizeof backends / sizeof backends[0]);

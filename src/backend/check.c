@@ -8,6 +8,8 @@
 #include "backend/backend.h"
 #include "base/fail.h"
 
+#define F16_LIMIT 65520.0 /* what rounds to infinity in f16 */
+
 /* Where a view stands, for messages: "layer 3 query.weight", or the slot alone. */
 typedef struct place {
     int layer; /* -1: none */
@@ -261,13 +263,48 @@ int64_t tandem__output_rows(const tandem_plan *plan, tandem_output output,
     return batch->sequences;
 }
 
-tandem_status tandem__plan_blame(const tandem_plan *plan, const void *data, tandem_status status,
-                                 tandem_error *err) {
-    char text[320] = "";
-    if (plan->describe != NULL) {
-        plan->describe(plan->release_context, data, text, sizeof text);
+static double weight_at(const void *data, tandem_dtype dtype, size_t index) {
+    if (dtype == TANDEM_DTYPE_F32) {
+        float value;
+        memcpy(&value, (const char *)data + index * sizeof value, sizeof value);
+        return (double)value;
     }
+    uint16_t half;
+    memcpy(&half, (const char *)data + index * sizeof half, sizeof half);
+    const int exponent_bits = dtype == TANDEM_DTYPE_F16 ? 5 : 8;
+    const int fraction_bits = 15 - exponent_bits;
+    const int exponent = (half >> fraction_bits) & ((1 << exponent_bits) - 1);
+    const int fraction = half & ((1 << fraction_bits) - 1);
+    const bool is_special = exponent == (1 << exponent_bits) - 1;
+    if (is_special) return fraction != 0 ? (double)NAN : (double)INFINITY;
+    const int bias = (1 << (exponent_bits - 1)) - 1;
+    const double mantissa = (exponent == 0 ? 0.0 : 1.0) + ldexp(fraction, -fraction_bits);
+    return ldexp(half >> 15 ? -mantissa : mantissa, (exponent == 0 ? 1 : exponent) - bias);
+}
+
+/* "folder/model.safetensors: name", or "" where the plan cannot say. */
+static tandem_status blame(const tandem_plan *plan, const void *data, tandem_status status,
+                           tandem_error *err) {
+    char text[320] = "";
+    if (plan->describe != NULL) plan->describe(plan->release_context, data, text, sizeof text);
     return text[0] == '\0' ? status : tandem__fail_prefix(err, status, text);
+}
+
+tandem_status tandem__fail_weight(const tandem_plan *plan, const tandem_weight_part *part,
+                                  bool is_narrow, tandem_error *err) {
+    size_t i = 0;
+    double value = 0.0;
+    for (; i < part->count; i++) {
+        value = weight_at(part->data, part->dtype, i);
+        if (!isfinite(value) || (is_narrow && fabs(value) >= F16_LIMIT)) break;
+    }
+    char layer[32] = "";
+    if (part->layer >= 0) (void)snprintf(layer, sizeof layer, "layer %d ", part->layer);
+    const char *expected =
+        isfinite(value) ? "f16 holds up to 65504: use dtype f32" : "expected a finite number";
+    const tandem_status status = TANDEM_FAIL(err, NUMERIC, "%s%s: element %zu is %g, %s", layer,
+                                             part->slot, part->first + i, value, expected);
+    return blame(plan, part->data, status, err);
 }
 
 bool tandem__floats_are_finite(const float *values, size_t count) {
@@ -279,27 +316,6 @@ bool tandem__floats_are_finite(const float *values, size_t count) {
         largest = exponent > largest ? exponent : largest;
     }
     return largest != 0x7f800000u;
-}
-
-static int sequence_of_row(const tandem_batch *batch, tandem_output output, int64_t row) {
-    if (output != TANDEM_OUTPUT_TOKENS && output != TANDEM_OUTPUT_STATES) return (int)row;
-    const int64_t token = row % batch->tokens;
-    int sequence = 0;
-    while (batch->offsets[sequence + 1] <= token) sequence++;
-    return sequence;
-}
-
-tandem_status tandem__output_verify(const tandem_plan *plan, tandem_output output,
-                                    const tandem_batch *batch, const float *out,
-                                    tandem_error *err) {
-    const int64_t rows = tandem__output_rows(plan, output, batch);
-    const int64_t width = tandem__output_width(plan, output);
-    for (int64_t row = 0; row < rows; row++) {
-        if (tandem__floats_are_finite(out + row * width, (size_t)width)) continue;
-        return TANDEM_FAIL(err, NUMERIC, "sequence %d of %d: the result is not a finite number",
-                           sequence_of_row(batch, output, row), (int)batch->sequences);
-    }
-    return TANDEM_OK;
 }
 
 /* Slopes of "Train Short, Test Long" (Press et al. 2022): for n heads, n a power of two, 2^(-8/n)

@@ -68,34 +68,25 @@ static engine_lane *find_lane(tandem_engine *engine, const char *name) {
     return NULL;
 }
 
-/* Lanes of the design that this build has no backend for: asking for one is no mistake. */
-static bool is_lane_word(const char *name) {
-    static const char *const words[] = {"ane", "metal", "cuda", "cpu", "ref"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(words[i], name) == 0) return true;
-    }
-    return false;
-}
-
 tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
                                   engine_lane **lane, char *reason, tandem_error *err) {
-    if (!is_auto(name) && !is_lane_word(name)) {
+    engine_lane *found = is_auto(name) ? NULL : find_lane(engine, name);
+    if (!is_auto(name) && found == NULL) {
         return TANDEM_FAIL(err, INVALID,
                            "lane: \"%s\", expected auto, ane, metal, cuda, cpu or ref", name);
     }
-    engine_lane *found = is_auto(name) ? NULL : find_lane(engine, name);
     if (found != NULL && found->probe.is_available) {
         (void)snprintf(reason, REASON_BYTES, "asked for");
     } else if (!is_auto(name) && fallback == TANDEM_FALLBACK_NONE) {
-        return TANDEM_FAIL(err, DEVICE, "lane %s is not available: %s", name,
-                           found == NULL ? "this build has no such backend" : found->probe.reason);
+        return TANDEM_FAIL(err, DEVICE, "lane %s is not available: %s", name, found->probe.reason);
     } else {
-        const char *why = found == NULL ? "not in this build" : found->probe.reason;
+        const char *why = found == NULL ? "" : found->probe.reason;
         found = next_lane(engine);
         if (found == NULL)
             return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
         if (is_auto(name))
-            (void)snprintf(reason, REASON_BYTES, "the only lane of its class order");
+            (void)snprintf(reason, REASON_BYTES,
+                           "first available of latency, throughput, background");
         else
             (void)snprintf(reason, REASON_BYTES, "fallback: lane %s: %.80s", name, why);
     }
@@ -146,11 +137,19 @@ static tandem_status set_limits(const tandem_engine_options *options, tandem_eng
 /* f16 is both the default and the fastest mode that every lane of today has. */
 static tandem_status settle_dtype(tandem_engine *engine, const char *lane, tandem_error *err) {
     if (engine->dtype == TANDEM_DTYPE_AUTO) engine->dtype = TANDEM_DTYPE_F16;
-    const engine_lane *wanted = is_auto(lane) ? next_lane(engine) : find_lane(engine, lane);
+    const engine_lane *wanted = is_auto(lane) ? NULL : find_lane(engine, lane);
+    if (wanted == NULL || !wanted->probe.is_available) wanted = next_lane(engine);
     if (wanted == NULL || wanted->backend->lane_class == TANDEM_CLASS_NONE) return TANDEM_OK;
     if (wanted->backend->has_dtype(engine->dtype)) return TANDEM_OK;
-    return TANDEM_FAIL(err, UNSUPPORTED, "dtype: %s is not to be had on lane %s",
-                       tandem__dtype_word(engine->dtype), wanted->backend->name);
+    char has[80] = "";
+    for (int d = TANDEM_DTYPE_F32; d <= TANDEM_DTYPE_FP8; d++) {
+        if (!wanted->backend->has_dtype((tandem_dtype)d)) continue;
+        const size_t at = strlen(has);
+        (void)snprintf(has + at, sizeof has - at, "%s%s", at == 0 ? "" : " and ",
+                       tandem__dtype_word((tandem_dtype)d));
+    }
+    return TANDEM_FAIL(err, UNSUPPORTED, "dtype: %s, lane %s has %s",
+                       tandem__dtype_word(engine->dtype), wanted->backend->name, has);
 }
 
 static tandem_status list_prompts(tandem_engine *engine, tandem_error *err) {

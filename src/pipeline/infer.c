@@ -19,7 +19,6 @@
 
 #define TEXTS_MAX        ((size_t)1 << 24) /* of one request */
 #define RESULT_BYTES_MAX ((size_t)1 << 40)
-#define STORE_BYTES_MAX  ((size_t)1 << 36)
 #define WAIT_FOREVER     UINT64_MAX
 
 /* What one request computes, settled before its first batch. */
@@ -48,7 +47,10 @@ static tandem_status memory_open(tandem_engine *engine, tandem_result *result, t
     memory->store_count = workers;
     for (int i = 0; i < workers; i++) {
         pipeline_store *store = &memory->stores[i];
-        tandem__buffer_init(&store->text, STORE_BYTES_MAX);
+        for (int b = 0; b < 2; b++) {
+            tandem__buffer_init(&store->text[b], STORE_BYTES_MAX);
+            tandem__buffer_init(&store->pair[b], STORE_BYTES_MAX);
+        }
         tandem__buffer_init(&store->ids, STORE_BYTES_MAX);
         tandem__buffer_init(&store->types, STORE_BYTES_MAX);
         tandem__buffer_init(&store->units, STORE_BYTES_MAX);
@@ -69,7 +71,10 @@ void tandem_result_deinit(tandem_result *result) {
     for (int i = 0; i < memory->store_count; i++) {
         pipeline_store *store = &memory->stores[i];
         tandem_encoding_deinit(&store->encoding);
-        tandem__buffer_deinit(&store->text);
+        for (int b = 0; b < 2; b++) {
+            tandem__buffer_deinit(&store->text[b]);
+            tandem__buffer_deinit(&store->pair[b]);
+        }
         tandem__buffer_deinit(&store->ids);
         tandem__buffer_deinit(&store->types);
         tandem__buffer_deinit(&store->units);
@@ -111,11 +116,12 @@ static tandem_status take_ids(const infer_job *job, tandem_error *err) {
     store->types.len = 0;
     memory->units.len = 0;
     for (size_t i = 0; i < request->count; i++) {
-        const int32_t tokens = offsets[i + 1] - offsets[i];
-        if (offsets[i] < 0 || tokens < 1 || tokens > plan->positions_max) {
-            return TANDEM_FAIL(err, INVALID, "ids of text %zu: %d tokens, expected 1 to %d", i,
-                               tokens, plan->positions_max);
+        const int64_t length = (int64_t)offsets[i + 1] - offsets[i];
+        if (length < 1 || length > plan->positions_max) {
+            return TANDEM_FAIL(err, INVALID, "ids of text %zu: %lld tokens, expected 1 to %d", i,
+                               (long long)length, plan->positions_max);
         }
+        const int32_t tokens = (int32_t)length;
         for (int32_t t = offsets[i]; t < offsets[i + 1]; t++) {
             if (request->ids[t] >= 0 && request->ids[t] < plan->vocab) continue;
             return TANDEM_FAIL(err, INVALID, "ids of text %zu: %d, expected 0 to %d", i,
@@ -145,6 +151,9 @@ static tandem_status place_rows(const infer_job *job, tandem_error *err) {
             text->first_row = (int32_t)rows;
         }
         if (is_by_token) rows += (size_t)units[u].tokens;
+        if (rows > INT32_MAX) {
+            return TANDEM_FAIL(err, CAPACITY, "over %d token vectors in one request", INT32_MAX);
+        }
         result->tokens += units[u].tokens;
     }
     const size_t bytes = rows * (size_t)job->dimensions * sizeof(float);
@@ -259,15 +268,26 @@ static tandem_status run_batches(const infer_job *job, tandem_error *err) {
     return TANDEM_OK;
 }
 
-static void finish(const infer_job *job) {
+/* Rows of a text that failed are zero. */
+static void clear_text(const infer_job *job, size_t index) {
+    tandem_result *result = job->result;
+    const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
+    const tandem_text_result *text = &result->texts[index];
+    const size_t first = is_by_token ? (size_t)text->first_row : index;
+    const size_t rows = is_by_token ? (size_t)text->tokens : 1;
+    const size_t width = (size_t)job->dimensions;
+    memset(result->vectors + first * width, 0, rows * width * sizeof(float));
+}
+
+static void finish(const infer_job *job, tandem_error *err) {
     tandem_result *result = job->result;
     for (size_t i = 0; i < result->count; i++) {
+        const tandem_status status = result->texts[i].status;
         result->truncated += result->texts[i].dropped > 0;
-        if (result->texts[i].status == TANDEM_OK) continue;
-        result->failed++;
-        if (job->output == TANDEM_OUTPUT_TOKENS) continue;
-        float *row = result->vectors + i * (size_t)job->dimensions;
-        memset(row, 0, (size_t)job->dimensions * sizeof *row);
+        result->failed += status != TANDEM_OK;
+        if (status != TANDEM_NUMERIC) continue; /* others have no rows, or rows never written */
+        clear_text(job, i);
+        (void)TANDEM_FAIL(err, NUMERIC, "text %zu: the result is not a finite number", i);
     }
     if (!job->is_normalized) return;
     for (size_t r = 0; r < result->rows; r++) {
@@ -290,6 +310,13 @@ static tandem_status check_request(const tandem_engine *engine, const tandem_req
     if (request->id_offsets != NULL && (request->ids == NULL || request->id_offsets[0] != 0)) {
         return TANDEM_FAIL(err, INVALID, "id_offsets: first is not 0, or ids are missing");
     }
+    if (request->id_offsets != NULL &&
+        (request->pairs != NULL || request->max_length > 0 || request->refuse_long ||
+         request->split_long || request->replace_invalid)) {
+        return TANDEM_FAIL(err, INVALID,
+                           "ids are taken as they are: pairs, max_length, refuse_long, "
+                           "split_long and replace_invalid belong to texts");
+    }
     if (request->refuse_long && request->split_long) {
         return TANDEM_FAIL(err, INVALID, "refuse_long and split_long exclude each other");
     }
@@ -307,7 +334,6 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
     switch (request->task) {
     case TANDEM_TASK_EMBED:
         job->output = TANDEM_OUTPUT_POOLED;
-        job->width = plan->dimensions;
         job->is_normalized =
             !request->skip_normalize && (plan->is_normalized || request->force_normalize);
         if (plan->pooling == TANDEM_POOLING_NONE) {
@@ -316,12 +342,10 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
         break;
     case TANDEM_TASK_EMBED_ALL:
         job->output = TANDEM_OUTPUT_TOKENS;
-        job->width = plan->hidden;
         job->is_normalized = request->force_normalize;
         break;
     case TANDEM_TASK_CLASSIFY:
         job->output = TANDEM_OUTPUT_HEAD;
-        job->width = plan->labels;
         keep = 0;
         if (plan->labels == 0) {
             return TANDEM_FAIL(err, UNSUPPORTED, "model %s has no classifier", source->name);
@@ -330,6 +354,7 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
     default:
         return TANDEM_FAIL(err, INVALID, "task: %d is none", (int)request->task);
     }
+    job->width = tandem__output_width(plan, job->output);
     if (keep < 0 || keep > job->width) {
         return TANDEM_FAIL(err, INVALID, "dimensions: %d, expected 1 to the model's %d", keep,
                            job->width);
@@ -368,8 +393,8 @@ tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *r
     const uint64_t tokenized_ns = tandem__clock_ns();
     TANDEM_TRY(place_rows(&job, err));
     TANDEM_TRY(run_batches(&job, err));
-    finish(&job);
     if (request->id_offsets == NULL) tandem__pipeline_report(result, err);
+    finish(&job, err);
     result->lane = job.lane->backend->name;
     result->dtype = tandem__dtype_word(job.lane->capabilities.dtype);
     result->tokenize_ns = tokenized_ns - start_ns;

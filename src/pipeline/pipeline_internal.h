@@ -35,6 +35,8 @@ struct tandem_engine {
     int32_t batch_tokens; /* one batch holds at most this many, or one longer sequence */
 };
 
+#define STORE_BYTES_MAX ((size_t)1 << 36) /* of each growable buffer of one worker */
+
 /* Most sequences of one batch, for bounded arrays. */
 #define PIPELINE_SEQUENCES_MAX 512
 
@@ -58,7 +60,8 @@ typedef struct pipeline_place {
 /* Ids that one worker made, text after text. */
 typedef struct pipeline_store {
     tandem_encoding encoding; /* scratch */
-    tandem_buffer text;       /* scratch: prompt + text, or the text repaired */
+    tandem_buffer text[2];    /* scratch: prompt + text, or the text repaired; its lower case */
+    tandem_buffer pair[2];    /* ... of the second text of a pair */
     tandem_buffer ids;        /* int32_t */
     tandem_buffer types;      /* int32_t; empty unless the request has pairs */
     tandem_buffer units;      /* pipeline_unit, in the order they were made */

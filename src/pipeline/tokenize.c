@@ -11,6 +11,7 @@
 #include "base/fail.h"
 #include "base/mem.h"
 #include "pipeline/pipeline_internal.h"
+#include "text/lower.h"
 
 #define TEXTS_PER_TILE 16
 
@@ -23,25 +24,31 @@ typedef struct tokenize_job {
     tandem_encode_options options;
 } tokenize_job;
 
-/* The text as it is encoded: with its prompt, and repaired if asked. Borrowed from the request or
- * from `scratch`. */
-static tandem_status prepare_text(const tokenize_job *job, tandem_text text, tandem_buffer *scratch,
-                                  tandem_str *out, tandem_error *err) {
-    *out = (tandem_str){text.ptr, text.len};
+/* The text as it is encoded: after its prompt, repaired if asked, in lower case where the model's
+ * settings say so. Borrowed from the request or from the two scratch buffers. */
+static tandem_status prepare_text(const tokenize_job *job, tandem_text text, tandem_str prompt,
+                                  tandem_buffer scratch[2], tandem_str *out, tandem_error *err) {
+    *out = (tandem_str){text.len == 0 ? "" : text.ptr, text.len};
     const bool is_repaired =
         job->request->replace_invalid && tandem_utf8_check(text.ptr, text.len) != text.len;
-    if (!is_repaired && job->prompt.len == 0) return TANDEM_OK;
-    scratch->len = 0;
-    TANDEM_TRY(tandem__buffer_push(scratch, job->prompt.ptr, job->prompt.len, err));
-    if (is_repaired) {
-        if (text.len > SIZE_MAX / 4)
+    if (is_repaired || prompt.len > 0) {
+        scratch[0].len = 0;
+        TANDEM_TRY(tandem__buffer_push(&scratch[0], prompt.ptr, prompt.len, err));
+        if (text.len > STORE_BYTES_MAX / 4)
             return TANDEM_FAIL(err, CAPACITY, "text of %zu bytes", text.len);
-        TANDEM_TRY(tandem__buffer_reserve(scratch, 3 * text.len, err));
-        scratch->len += tandem_utf8_replace(text.ptr, text.len, scratch->ptr + scratch->len);
-    } else {
-        TANDEM_TRY(tandem__buffer_push(scratch, text.ptr, text.len, err));
+        TANDEM_TRY(tandem__buffer_reserve(&scratch[0], 3 * text.len + 1, err));
+        char *end = scratch[0].ptr + scratch[0].len;
+        if (is_repaired)
+            scratch[0].len += tandem_utf8_replace(text.ptr, text.len, end);
+        else
+            TANDEM_TRY(tandem__buffer_push(&scratch[0], text.ptr, text.len, err));
+        *out = (tandem_str){scratch[0].ptr, scratch[0].len};
     }
-    *out = (tandem_str){scratch->ptr, scratch->len};
+    if (!job->engine->source->is_lowercased) return TANDEM_OK;
+    scratch[1].len = 0;
+    TANDEM_TRY(tandem__buffer_reserve(&scratch[1], 1, err)); /* "" is a text too */
+    TANDEM_TRY(tandem__text_lower(*out, &scratch[1], err));
+    *out = (tandem_str){scratch[1].ptr, scratch[1].len};
     return TANDEM_OK;
 }
 
@@ -77,13 +84,18 @@ static tandem_status encode_text(const tokenize_job *job, pipeline_store *store,
                                  tandem_error *err) {
     const tandem_request *request = job->request;
     tandem_str text;
-    TANDEM_TRY(prepare_text(job, request->texts[index], &store->text, &text, err));
-    tandem_text pair = {NULL, 0};
-    if (request->pairs != NULL) pair = request->pairs[index];
+    tandem_str pair = {NULL, 0};
+    const tandem_str no_prompt = {"", 0};
+    TANDEM_TRY(prepare_text(job, request->texts[index], job->prompt, store->text, &text, err));
+    if (request->pairs != NULL) {
+        TANDEM_TRY(prepare_text(job, request->pairs[index], no_prompt, store->pair, &pair, err));
+    }
     TANDEM_TRY(tandem_tokenizer_encode(job->engine->tokenizer, text.ptr, text.len, pair.ptr,
                                        pair.len, &job->options, &store->encoding, err));
     if (request->refuse_long && (store->encoding.dropped > 0 || store->encoding.windows > 1)) {
-        return TANDEM_FAIL(err, CAPACITY, "text is longer than %d tokens", job->options.max_length);
+        return TANDEM_FAIL(err, CAPACITY, "%d tokens, limit %d",
+                           store->encoding.count + store->encoding.dropped,
+                           job->options.max_length);
     }
     tandem_text_result *row = &job->result->texts[index];
     row->tokens = store->encoding.count;
@@ -107,6 +119,17 @@ static void encode_tile(void *context, int tile, int worker) {
     }
 }
 
+static tandem_status fail_prompt(const tandem_source *source, const char *name, tandem_error *err) {
+    char known[240] = "";
+    for (int32_t i = 0; i < source->prompt_count; i++) {
+        const size_t at = strlen(known);
+        (void)snprintf(known + at, sizeof known - at, "%s%s", i == 0 ? "" : ", ",
+                       source->prompts[i].name);
+    }
+    return TANDEM_FAIL(err, INVALID, "prompt: \"%s\", the model has %s", name,
+                       source->prompt_count == 0 ? "none" : known);
+}
+
 static tandem_status find_prompt(const tandem_engine *engine, const tandem_request *request,
                                  tandem_str *prompt, tandem_error *err) {
     const tandem_source *source = engine->source;
@@ -119,10 +142,7 @@ static tandem_status find_prompt(const tandem_engine *engine, const tandem_reque
             *prompt = tandem__str(source->prompts[i].text);
             return TANDEM_OK;
         }
-        return TANDEM_FAIL(err, INVALID, "prompt: \"%s\", but the model has %d prompts%s%s",
-                           request->prompt_name, source->prompt_count,
-                           source->prompt_count > 0 ? ", the first is " : "",
-                           source->prompt_count > 0 ? source->prompts[0].name : "");
+        return fail_prompt(source, request->prompt_name, err);
     } else if (source->default_prompt >= 0) {
         *prompt = tandem__str(source->prompts[source->default_prompt].text);
     }
@@ -184,7 +204,7 @@ void tandem__pipeline_report(tandem_result *result, tandem_error *err) {
         if (store->error.status == TANDEM_OK) continue;
         if (first == NULL || store->error_text < first->error_text) first = store;
     }
-    if (first != NULL && err != NULL) {
+    if (first != NULL && err != NULL && err->status == TANDEM_OK) {
         *err = first->error;
         char prefix[32];
         (void)snprintf(prefix, sizeof prefix, "text %u", first->error_text);

@@ -224,6 +224,27 @@ static void test_lanes_and_fallback(void **state) {
     tandem_engine_close(engine);
 }
 
+static void test_pairs(void **state) {
+    (void)state;
+    tandem_engine *engine = open_engine("f32", 1);
+    const tandem_text first = text("a b");
+    const tandem_text nothing = {NULL, 0};
+    const tandem_text invalid = text("\xff");
+    tandem_result alone = {0};
+    tandem_result pair = {0};
+    infer(engine, &(tandem_request){.texts = &first, .count = 1}, &alone);
+    tandem_request request = {.texts = &first, .pairs = &nothing, .count = 1};
+    infer(engine, &request, &pair);
+    assert_int_equal(pair.tokens, alone.tokens + 1); /* [SEP] of the empty second text */
+    request.pairs = &invalid;
+    request.replace_invalid = true;
+    infer(engine, &request, &pair);
+    assert_int_equal(pair.failed, 0);
+    tandem_result_deinit(&alone);
+    tandem_result_deinit(&pair);
+    tandem_engine_close(engine);
+}
+
 static void test_bad_requests(void **state) {
     (void)state;
     tandem_engine *engine = open_engine("f32", 1);
@@ -232,6 +253,9 @@ static void test_bad_requests(void **state) {
     const int32_t empty[] = {0, 0};
     tandem_request request = {.ids = ids, .id_offsets = offsets, .count = 1};
     fails(engine, &request, TANDEM_INVALID, "200, expected 0 to 199");
+    request.refuse_long = true;
+    fails(engine, &request, TANDEM_INVALID, "belong to texts");
+    request.refuse_long = false;
     request.id_offsets = empty;
     fails(engine, &request, TANDEM_INVALID, "0 tokens");
     fails(engine, &(tandem_request){.count = 1}, TANDEM_INVALID, "neither texts nor ids");
@@ -272,6 +296,7 @@ static void test_open_fails_clearly(void **state) {
         {{.model = MODEL, .lane = "gpu"}, TANDEM_INVALID, "gpu"},
         {{.model = MODEL, .threads = -1}, TANDEM_INVALID, "threads: -1"},
         {{.model = MODEL, .max_length = 65}, TANDEM_INVALID, "max_length: 65"},
+        {{.model = MODEL, .dtype = "i8"}, TANDEM_UNSUPPORTED, "i8, lane cpu has f32 and f16"},
         {{.shape = "bert-gigantic"}, TANDEM_NOT_FOUND, "bert-gigantic"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -391,6 +416,7 @@ int main(void) {
         cmocka_unit_test(test_one_bad_text),
         cmocka_unit_test(test_tokens_of_each_text),
         cmocka_unit_test(test_lanes_and_fallback),
+        cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_prompt_goes_before),
         cmocka_unit_test(test_open_fails_clearly),

@@ -179,7 +179,6 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
     (void)pthread_mutex_lock(&lane->lock);
     tandem__cpu_forward(&run);
     (void)pthread_mutex_unlock(&lane->lock);
-    TANDEM_TRY(tandem__output_verify(lane->plan, output, batch, out, err));
     *ticket = atomic_fetch_add_explicit(&lane->tickets, 1, memory_order_relaxed) + 1;
     return TANDEM_OK;
 }

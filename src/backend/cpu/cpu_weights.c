@@ -23,7 +23,8 @@ typedef struct weight_piece {
     tandem_dtype src_dtype;
     void *dst;
     tandem_dtype dst_dtype;
-    size_t count; /* elements */
+    size_t first; /* of its elements in the tensor */
+    size_t count;
     int layer;
     const char *slot;
     const char *part;
@@ -69,6 +70,7 @@ static void push_columns(weight_walk *walk, const tandem_gemm_matrix *matrix,
                               .rows = (int)rows,
                               .src = element(view, first),
                               .src_dtype = view->dtype,
+                              .first = (size_t)(first * view->cols),
                               .count = (size_t)(rows * view->cols),
                               .part = ".weight"});
 }
@@ -79,6 +81,7 @@ static void push_copy(weight_walk *walk, const tandem_view *view, int64_t first,
                               .src_dtype = view->dtype,
                               .dst = dst,
                               .dst_dtype = dst_dtype,
+                              .first = (size_t)(first * view->cols),
                               .count = (size_t)(rows * view->cols),
                               .part = part});
 }
@@ -280,13 +283,16 @@ static tandem_status pack_all(weight_walk *walk, tandem_error *err) {
     const int failed = atomic_load(&walk->failed);
     if (failed == walk->piece_count) return TANDEM_OK;
     const weight_piece *piece = &walk->pieces[failed];
-    char layer[32] = "";
-    if (piece->layer >= 0) (void)snprintf(layer, sizeof layer, "layer %d ", piece->layer);
-    const bool is_narrow = walk->lane->capabilities.dtype == TANDEM_DTYPE_F16;
-    const tandem_status status =
-        TANDEM_FAIL(err, NUMERIC, "%s%s%s: a weight is NaN or infinite%s", layer, piece->slot,
-                    piece->part, is_narrow ? ", or over 65504, the largest f16" : "");
-    return tandem__plan_blame(walk->lane->plan, piece->src, status, err);
+    char slot[64];
+    (void)snprintf(slot, sizeof slot, "%s%s", piece->slot, piece->part);
+    const tandem_dtype kept = piece->matrix == NULL ? piece->dst_dtype : piece->matrix->dtype;
+    const tandem_weight_part part = {.layer = piece->layer,
+                                     .slot = slot,
+                                     .data = piece->src,
+                                     .dtype = piece->src_dtype,
+                                     .first = piece->first,
+                                     .count = piece->count};
+    return tandem__fail_weight(walk->lane->plan, &part, kept == TANDEM_DTYPE_F16, err);
 }
 
 static tandem_status allocate(const tandem_plan *plan, cpu_weights *weights, tandem_error *err) {

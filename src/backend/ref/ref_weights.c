@@ -40,11 +40,12 @@ static const float *take(weight_walk *walk, const tandem_view *view, const char 
     if (copy == NULL) return NULL;
     for (int64_t i = 0; i < count; i++) copy[i] = element(view, i);
     if (!tandem__floats_are_finite(copy, (size_t)count) && walk->status == TANDEM_OK) {
-        char layer[32] = "";
-        if (walk->layer >= 0) (void)snprintf(layer, sizeof layer, "layer %d ", walk->layer);
-        walk->status =
-            TANDEM_FAIL(walk->err, NUMERIC, "%s%s: a weight is NaN or infinite", layer, slot);
-        walk->status = tandem__plan_blame(walk->plan, view->data, walk->status, walk->err);
+        const tandem_weight_part part = {.layer = walk->layer,
+                                         .slot = slot,
+                                         .data = view->data,
+                                         .dtype = view->dtype,
+                                         .count = (size_t)count};
+        walk->status = tandem__fail_weight(walk->plan, &part, false, walk->err);
     }
     if (walk->plan->release != NULL) {
         walk->plan->release(walk->plan->release_context, view->data,
