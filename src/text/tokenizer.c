@@ -9,6 +9,7 @@
  * to the original; without TANDEM_WANT_OFFSETS none of that happens. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -204,6 +205,14 @@ static tandem_status check_options(const tandem_encode_options *options, tandem_
     if (options->stride < 0) {
         return TANDEM_FAIL(err, INVALID, "stride: %d, expected 0 or more", options->stride);
     }
+    if ((unsigned)options->truncation > TANDEM_TRUNCATION_ONLY_SECOND) {
+        return TANDEM_FAIL(err, INVALID, "truncation: %d, expected 0 to %d",
+                           (int)options->truncation, TANDEM_TRUNCATION_ONLY_SECOND);
+    }
+    if ((unsigned)options->want > TANDEM_WANT_OFFSETS) {
+        return TANDEM_FAIL(err, INVALID, "want: %d, expected 0 to %d", (int)options->want,
+                           TANDEM_WANT_OFFSETS);
+    }
     return TANDEM_OK;
 }
 
@@ -234,6 +243,8 @@ tandem_status tandem_tokenizer_encode(const tandem_tokenizer *tokenizer, const c
                                       const tandem_encode_options *options,
                                       tandem_encoding *encoding, tandem_error *err) {
     static const tandem_encode_options defaults = {0};
+    TANDEM_ASSERT(tokenizer != NULL);
+    TANDEM_ASSERT(encoding != NULL);
     if (options == NULL) options = &defaults;
     tandem__encoding_clear(encoding);
     TANDEM_TRY(check_options(options, err));

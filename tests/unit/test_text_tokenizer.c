@@ -189,6 +189,8 @@ static void test_bad_calls(void **state) {
     } cases[] = {
         {"a\xff", "text: byte 0xff at 1, expected UTF-8", {0}, TANDEM_FORMAT},
         {"a", "max_length: -1, expected 0 or more", {.max_length = -1}, TANDEM_INVALID},
+        {"a", "truncation: 3, expected 0 to 2", {.truncation = 3}, TANDEM_INVALID},
+        {"a", "want: 2, expected 0 to 1", {.want = 2}, TANDEM_INVALID},
         {"a", "stride: -2, expected 0 or more", {.stride = -2}, TANDEM_INVALID},
         {"a",
          "max_length: 1, expected room for 2 special tokens",
