@@ -24,28 +24,27 @@ V16_INLINE v16 gemm_load_b(const char *b, bool is_f16) {
     return is_f16 ? v16_load_f16(b) : v16_load(b);
 }
 
-/* Bias, activation and residual on products that lie in out [m][width]; partial columns. */
+/* Activation and residual on sums that lie in out [m][width], then to C; partial columns too. */
 static __attribute__((noinline)) void gemm_finish(const tandem_gemm_tile *tile, float *out,
                                                   int width) {
     const int m = tile->m;
-    for (int j = 0; j < tile->n && tile->bias != NULL; j += 16) {
-        const v16 bias = v16_load_part(tile->bias + j, tile->n - j < 16 ? tile->n - j : 16);
-        for (int i = 0; i < m; i++) {
-            float *at = out + i * width + j;
-            v16_store(at, v16_add(v16_load(at), bias));
-        }
-    }
+    const int n = tile->n;
     if (tile->activation != NULL) tile->activation(out, (size_t)(m * width));
     for (int i = 0; i < m; i++) {
+        const float *from = out + i * width;
         float *c = tile->c + (size_t)i * tile->ldc;
         const float *residual =
             tile->residual == NULL ? NULL : tile->residual + (size_t)i * tile->ld_residual;
-        for (int j = 0; j < tile->n; j += 16) {
-            const int part = tile->n - j < 16 ? tile->n - j : 16;
-            v16 value = v16_load(out + i * width + j);
-            if (residual != NULL) value = v16_add(value, v16_load_part(residual + j, part));
-            v16_store_part(c + j, value, part);
+        int j = 0;
+        for (; j + 16 <= n; j += 16) {
+            v16 value = v16_load(from + j);
+            if (residual != NULL) value = v16_add(value, v16_load(residual + j));
+            v16_store(c + j, value);
         }
+        if (j == n) continue;
+        v16 value = v16_load(from + j);
+        if (residual != NULL) value = v16_add(value, v16_load_part(residual + j, n - j));
+        v16_store_part(c + j, value, n - j);
     }
 }
 
@@ -82,6 +81,16 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
         a += 1;
         b += vector_bytes * (size_t)per_panel;
     }
+    if (tile->bias != NULL) {
+        V16_UNROLL
+        for (int j = 0; j < nv; j++) {
+            const int left = tile->n - 16 * j;
+            const int part = left < 0 ? 0 : left < 16 ? left : 16;
+            const v16 bias = v16_load_part(tile->bias + 16 * j, part);
+            V16_UNROLL
+            for (int i = 0; i < m; i++) sums[i * nv + j] = v16_add(sums[i * nv + j], bias);
+        }
+    }
     if (tile->activation != NULL || tile->n < 16 * nv) {
         float out[16 * GEMM_VECTORS_MAX] __attribute__((aligned(64)));
         V16_UNROLL
@@ -90,17 +99,16 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
         return;
     }
     V16_UNROLL
-    for (int j = 0; j < nv; j++) {
-        const v16 bias = tile->bias == NULL ? v16_zero() : v16_load(tile->bias + 16 * j);
+    for (int i = 0; i < m; i++) {
+        float *c = tile->c + (size_t)i * tile->ldc;
         V16_UNROLL
-        for (int i = 0; i < m; i++) {
+        for (int j = 0; j < nv; j++) {
             v16 value = sums[i * nv + j];
-            if (tile->bias != NULL) value = v16_add(value, bias);
             if (tile->residual != NULL) {
-                const float *from = tile->residual + (size_t)i * tile->ld_residual + 16 * j;
-                value = v16_add(value, v16_load(from));
+                const float *residual = tile->residual + (size_t)i * tile->ld_residual;
+                value = v16_add(value, v16_load(residual + 16 * j));
             }
-            v16_store(tile->c + (size_t)i * tile->ldc + 16 * j, value);
+            v16_store(c + 16 * j, value);
         }
     }
 }
