@@ -56,7 +56,8 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
     const float *a = tile->a;
     const char *b = tile->b;
     const char *prefetch = tile->prefetch;
-    const int prefetch_lines = nv * (is_f16 ? 32 : 64) / 64 > 0 ? nv * (is_f16 ? 32 : 64) / 64 : 1;
+    /* None for a wide f32 tile: it reads B as fast as the caches give it as it is. */
+    const int lines = is_f16 ? (nv + 1) / 2 : nv > per_panel ? 0 : nv;
     v16 sums[GEMM_VECTORS_MAX];
     V16_UNROLL
     for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
@@ -76,7 +77,7 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
             }
         }
         V16_UNROLL
-        for (int line = 0; line < prefetch_lines; line++) v16_prefetch(prefetch + 64 * line);
+        for (int line = 0; line < lines; line++) v16_prefetch(prefetch + 64 * line);
         prefetch += tile->prefetch_step;
         a += 1;
         b += vector_bytes * (size_t)per_panel;
