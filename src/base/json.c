@@ -283,7 +283,7 @@ tandem_json_label tandem__json_label(const tandem_json *node) {
     return label;
 }
 
-bool tandem__json_to_double(const tandem_json *node, double *value) {
+static bool json_to_double(const tandem_json *node, double *value) {
     return node != NULL && node->kind == TANDEM_JSON_NUMBER &&
            tandem__number_parse_double(node->text, value);
 }
@@ -322,7 +322,7 @@ tandem_status tandem__json_read_double(const tandem_json *object, const char *ke
                                        tandem_error *err) {
     const tandem_json *node = tandem__json_get(object, key);
     if (is_absent(node)) return TANDEM_OK;
-    if (!tandem__json_to_double(node, value)) return fail_type(key, node, "a finite number", err);
+    if (!json_to_double(node, value)) return fail_type(key, node, "a finite number", err);
     return TANDEM_OK;
 }
 

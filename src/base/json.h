@@ -60,7 +60,6 @@ tandem_status tandem__json_read_str(const tandem_json *object, const char *key, 
 
 /* A NUMBER node's value; false where it is not a number, not an integer or out of 64 bits. */
 bool tandem__json_to_int(const tandem_json *node, int64_t *value);
-bool tandem__json_to_double(const tandem_json *node, double *value);
 
 /* For messages: a short rendering of the node, such as `"abc"`, `12` or `an object`. */
 typedef struct tandem_json_label {

@@ -13,12 +13,12 @@ void tandem__log_set_level(tandem_log_level level) {
     atomic_store(&log_level, (int)level);
 }
 
-tandem_log_level tandem__log_level(void) {
+static tandem_log_level current_level(void) {
     return (tandem_log_level)atomic_load(&log_level);
 }
 
 void tandem__log(tandem_log_level level, const char *format, ...) {
-    if (level > tandem__log_level()) return;
+    if (level > current_level()) return;
     static const char *const words[] = {"error", "warning", "info", "debug"};
     char line[LINE_BYTES_MAX];
     va_list args;

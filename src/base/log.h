@@ -13,7 +13,6 @@ typedef enum tandem_log_level {
 } tandem_log_level;
 
 void tandem__log_set_level(tandem_log_level level);
-tandem_log_level tandem__log_level(void);
 void tandem__log(tandem_log_level level, const char *format, ...) TANDEM_PRINTF(2, 3);
 
 #endif

@@ -28,7 +28,7 @@
 #include "kernels/embed/embed.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/norm/norm.h"
-#include "kernels/pool/pool.h"
+#include "kernels/pooling/pooling.h"
 
 typedef struct tandem_kernels {
     uint32_t cpu_flags; /* what the table was filled for */

@@ -90,7 +90,8 @@ void tandem_result_deinit(tandem_result *result) {
     *result = (tandem_result){.memory = NULL};
 }
 
-void tandem__vector_normalize(float *vector, int32_t n) {
+/* Scales [n] to length 1; a zero vector stays zero. The sum is double, in index order. */
+static void normalize(float *vector, int32_t n) {
     double sum = 0.0;
     for (int32_t i = 0; i < n; i++) sum += (double)vector[i] * (double)vector[i];
     if (sum <= 0.0) return;
@@ -98,7 +99,8 @@ void tandem__vector_normalize(float *vector, int32_t n) {
     for (int32_t i = 0; i < n; i++) vector[i] = (float)((double)vector[i] * scale);
 }
 
-tandem_status tandem__lane_run(engine_lane *lane, const tandem_batch *batch, tandem_output output,
+/* Runs one batch and waits for it. */
+static tandem_status run_batch(engine_lane *lane, const tandem_batch *batch, tandem_output output,
                                float *out, tandem_error *err) {
     tandem_ticket ticket = 0;
     TANDEM_TRY(lane->backend->submit(lane->lane, batch, output, out, &ticket, err));
@@ -261,7 +263,7 @@ static tandem_status run_batches(const infer_job *job, tandem_error *err) {
         TANDEM_TRY(
             tandem__buffer_reserve(&memory->raw, rows * (size_t)job->width * sizeof(float), err));
         float *raw = (void *)memory->raw.ptr;
-        TANDEM_TRY(tandem__lane_run(job->lane, &batch, job->output, raw, err));
+        TANDEM_TRY(run_batch(job->lane, &batch, job->output, raw, err));
         scatter(job, first, end, raw);
         first = end;
     }
@@ -291,7 +293,7 @@ static void finish(const infer_job *job, tandem_error *err) {
     }
     if (!job->is_normalized) return;
     for (size_t r = 0; r < result->rows; r++) {
-        tandem__vector_normalize(result->vectors + r * (size_t)job->dimensions, job->dimensions);
+        normalize(result->vectors + r * (size_t)job->dimensions, job->dimensions);
     }
 }
 

@@ -96,11 +96,4 @@ tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_requ
 /* Puts the failure of the earliest text, if one failed, into the caller's record. */
 void tandem__pipeline_report(tandem_result *result, tandem_error *err);
 
-/* Runs one batch and waits for it. */
-tandem_status tandem__lane_run(engine_lane *lane, const tandem_batch *batch, tandem_output output,
-                               float *out, tandem_error *err) TANDEM_NODISCARD;
-
-/* Scales [n] to length 1; a zero vector stays zero. The sum is double, in index order. */
-void tandem__vector_normalize(float *vector, int32_t n);
-
 #endif

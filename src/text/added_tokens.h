@@ -10,8 +10,8 @@
 #define TANDEM_TEXT_ADDED_TOKENS_H
 
 #include "base/json.h"
-#include "text/model.h"
 #include "text/normalizer.h"
+#include "text/token_model.h"
 
 typedef struct tandem_added_token {
     tandem_str content;

@@ -6,9 +6,9 @@
 
 #include "tandem/tokenizer.h"
 #include "text/marks.h"
-#include "text/model.h"
 #include "text/normalized.h"
 #include "text/post_template.h"
+#include "text/token_model.h"
 
 /* Where a token's own text is: an offset in token_texts, or one of these. */
 #define TANDEM_TOKEN_TEXT_MODEL   (-1) /* the model's word */

@@ -10,7 +10,7 @@
 
 #include "base/fail.h"
 #include "base/utf8.h"
-#include "text/model.h"
+#include "text/token_model.h"
 
 #define LENGTHS_BITS 11
 #define LENGTHS_LONG 63 /* this bit stands for all lengths from 64 on */

@@ -4,10 +4,10 @@
 
 #include "tandem/tokenizer.h"
 #include "text/added_tokens.h"
-#include "text/model.h"
 #include "text/normalizer.h"
 #include "text/post_template.h"
 #include "text/pretokenizer.h"
+#include "text/token_model.h"
 
 /* Everything lives in the arena and is read-only once open. */
 struct tandem_tokenizer {

@@ -15,7 +15,7 @@
 enum { VOCAB = 97 };
 
 /* splitmix64 */
-uint32_t random_next(uint64_t *state) {
+static uint32_t random_next(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
     uint64_t z = *state;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -47,8 +47,6 @@ void random_plan_free(random_plan *made);
 /* Bytes of all views. */
 int64_t random_plan_bytes(const random_plan *made);
 
-uint32_t random_next(uint64_t *state);
-
 typedef struct random_batch {
     tandem_batch batch;
     int32_t *ids;

@@ -47,10 +47,6 @@ int kc_random_int(int below) {
     return (int)(((uint64_t)kc_random() * (uint64_t)below) >> 32);
 }
 
-uint32_t kc_flags(void) {
-    return state.flags;
-}
-
 uint32_t kc_flags_below(void) {
     return state.flags_below;
 }

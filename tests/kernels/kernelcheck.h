@@ -28,7 +28,6 @@
 bool kc_begin(const char *name, uint32_t flags);
 
 /* Flags of the level being checked, and those of the level below. */
-uint32_t kc_flags(void);
 uint32_t kc_flags_below(void);
 bool kc_is_selected(const char *name); /* --op alone */
 

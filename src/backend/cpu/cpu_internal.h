@@ -133,9 +133,8 @@ typedef struct cpu_span {
 tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
 void tandem__cpu_weights_close(cpu_weights *weights);
 
-/* Bytes of one frame of `rows` rows, and the frame itself in `memory` (aligned to 64). */
+/* Bytes of one frame of `rows` rows. */
 size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows);
-cpu_frame tandem__cpu_frame(const cpu_lane *lane, char *memory, int first, int rows);
 
 /* The steps. `layer` is an index; steps of one layer follow each other in this order, for the rows
  * they concern; attend needs the qkv of all rows of the sequences it touches. */
@@ -173,8 +172,5 @@ static inline cpu_span tandem__cpu_share(cpu_span span, int index, int count) {
 }
 
 cpu_span tandem__cpu_panels(const cpu_linear *linear);
-
-/* Sequence that holds the token. */
-int tandem__cpu_sequence_of(const tandem_batch *batch, int token);
 
 #endif

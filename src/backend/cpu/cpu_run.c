@@ -38,7 +38,8 @@ static float *carve(char **at, size_t stride, int rows) {
     return array;
 }
 
-cpu_frame tandem__cpu_frame(const cpu_lane *lane, char *memory, int first, int rows) {
+/* The frame in `memory`, which is aligned to 64. */
+static cpu_frame make_frame(const cpu_lane *lane, char *memory, int first, int rows) {
     const cpu_strides *s = &lane->strides;
     char *at = memory;
     cpu_frame frame = {.first = first, .rows = rows};
@@ -69,7 +70,7 @@ static void run_group(void *context, int tile, int worker) {
     const int first = run->batch->offsets[begin];
     const cpu_span rows = {0, run->batch->offsets[end] - first};
     char *memory = lane->ws.frames + (size_t)worker * job->frame_bytes;
-    cpu_frame frame = tandem__cpu_frame(lane, memory, first, rows.end);
+    cpu_frame frame = make_frame(lane, memory, first, rows.end);
     frame.qkv[1] = frame.qkv[0]; /* nobody else reads them */
     tandem__cpu_embed(run, &frame, rows);
     for (int layer = 0; layer < lane->plan->layer_count; layer++) {
@@ -115,7 +116,7 @@ static void run_rows(void *context, int tile, int worker) {
 static void forward_by_rows(const cpu_run *run) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
-    rows_job job = {.run = run, .frame = tandem__cpu_frame(lane, lane->ws.frames, 0, tokens)};
+    rows_job job = {.run = run, .frame = make_frame(lane, lane->ws.frames, 0, tokens)};
     const int a_thread =
         (tokens + lane->threads * lane->row_block - 1) / (lane->threads * lane->row_block);
     job.blocks = a_thread * lane->threads;
@@ -236,7 +237,7 @@ static void forward_by_columns(const cpu_run *run, int groups) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
     columns_job job = {.run = run,
-                       .frame = tandem__cpu_frame(lane, lane->ws.frames, 0, tokens),
+                       .frame = make_frame(lane, lane->ws.frames, 0, tokens),
                        .groups = groups,
                        .blocks = (tokens + lane->row_block - 1) / lane->row_block};
     TANDEM_ASSERT(job.blocks <= lane->ws.blocks_max);

@@ -16,7 +16,8 @@ cpu_span tandem__cpu_panels(const cpu_linear *linear) {
     return (cpu_span){0, tandem_gemm_panel_count(&linear->w)};
 }
 
-int tandem__cpu_sequence_of(const tandem_batch *batch, int token) {
+/* Sequence that holds the token. */
+static int sequence_of(const tandem_batch *batch, int token) {
     int low = 0;
     int high = batch->sequences;
     while (high - low > 1) {
@@ -159,7 +160,7 @@ void tandem__cpu_attend(const cpu_run *run, const cpu_frame *frame, int layer, c
     const cpu_workspace *ws = &run->lane->ws;
     float *scratch = (float *)(void *)(ws->scratch + (size_t)worker * ws->scratch_bytes);
     int row = rows.begin;
-    int sequence = tandem__cpu_sequence_of(batch, frame->first + row);
+    int sequence = sequence_of(batch, frame->first + row);
     for (; row < rows.end; sequence++) {
         const int first = batch->offsets[sequence] - frame->first;
         const int end = batch->offsets[sequence + 1] - frame->first;

@@ -70,9 +70,6 @@ typedef struct tandem_attention_layout {
 
 tandem_attention_layout tandem_attention_layout_of(int tokens, int head_dim);
 
-/* The definition: double accumulation, exact exp. Scratch may be NULL. */
-tandem_attention_function tandem_attention_f32__ref;
-
 #define ATTENTION_KERNEL(name, flags) tandem_attention_function name;
 #include "kernels/attention/attention.inc"
 #undef ATTENTION_KERNEL

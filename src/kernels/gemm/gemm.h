@@ -127,9 +127,6 @@ void tandem_gemm_run(const tandem_gemm_kernels *kernels, const tandem_gemm_args 
  * by: a good cut of M for threads and for long batches. */
 int tandem_gemm_row_block(int k);
 
-/* The definition: W [n, k] f32 row-major, double accumulation. `args->w` gives n and k alone. */
-void tandem_gemm__ref(const tandem_gemm_args *args, const float *w, int row_begin, int row_end);
-
 #define GEMM_KERNEL(name, shape, dtype, flags, mr, nr, panels) tandem_gemm_function name;
 #define GEMM_PACK(name, flags)                                 tandem_gemm_pack_function name;
 #include "kernels/gemm/gemm.inc"

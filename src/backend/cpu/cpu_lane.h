@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The processor's own lane: packed batches, weights packed at open, kernels of src/kernels. */
-#ifndef TANDEM_BACKEND_CPU_H
-#define TANDEM_BACKEND_CPU_H
+#ifndef TANDEM_BACKEND_CPU_LANE_H
+#define TANDEM_BACKEND_CPU_LANE_H
 
 #include "backend/backend.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/pool/pool.h"
+#include "kernels/pooling/pooling.h"
 
 #include <math.h>
 #include <stdbool.h>

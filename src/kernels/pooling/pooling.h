@@ -3,8 +3,8 @@
  *
  * Plain C in double for every processor: the sums are exact to the last bit or two of f32, the same
  * everywhere, and cost a thousandth of the forward pass. */
-#ifndef TANDEM_KERNELS_POOL_H
-#define TANDEM_KERNELS_POOL_H
+#ifndef TANDEM_KERNELS_POOLING_H
+#define TANDEM_KERNELS_POOLING_H
 
 #include <stddef.h>
 

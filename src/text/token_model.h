@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Models: words to token ids. A table entry named by the "type" of its JSON object; see
  * normalizer.h for what that means. */
-#ifndef TANDEM_TEXT_MODEL_H
-#define TANDEM_TEXT_MODEL_H
+#ifndef TANDEM_TEXT_TOKEN_MODEL_H
+#define TANDEM_TEXT_TOKEN_MODEL_H
 
 #include "base/json.h"
 #include "text/array.h"

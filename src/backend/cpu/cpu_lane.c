@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu lane's table. submit computes on the caller's thread and the pool's and is done when it
  * returns; callers take turns. Nothing is allocated after open. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_lane.h"
 
 #include <stdio.h>
 #include <string.h>
