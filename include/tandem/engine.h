@@ -157,6 +157,7 @@ typedef struct tandem_result {
     size_t rows; /* = count, or all tokens with TANDEM_TASK_EMBED_ALL */
     int32_t dimensions;
     size_t failed;        /* texts whose status is not TANDEM_OK */
+    size_t first_failed;  /* index of the first of them, 0 if there is none */
     size_t truncated;     /* texts that lost tokens */
     const char *lane;     /* that served; static */
     const char *dtype;    /* static */
@@ -168,8 +169,9 @@ typedef struct tandem_result {
 } tandem_result;
 
 /* Blocks until every text has its result. One bad text does not fail the others: see
- * tandem_text_result.status, whose first message is in `err` while the call returns TANDEM_OK.
- * Fails as a whole for a bad request, a missing lane or a failing device. */
+ * tandem_text_result.status. The call returns TANDEM_OK then, and `err` says what is wrong with
+ * text result.first_failed, without its place: the caller knows where its texts came from. Fails
+ * as a whole for a bad request, a missing lane or a failing device. */
 TANDEM_API tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *request,
                                              tandem_result *result,
                                              tandem_error *err) TANDEM_NODISCARD;
@@ -197,9 +199,9 @@ TANDEM_API tandem_status tandem_engine_selftest(tandem_engine *engine, const cha
 /* The machine as tandem sees it. Strings are static. */
 typedef struct tandem_machine {
     const char *processor;
-    const char *kernels; /* newest instruction set in use: "c", "avx2", "avx512", "neon" */
-    int32_t processors;  /* that this process may use */
-    int64_t memory_bytes;
+    const char *kernels;  /* newest instruction set in use: "c", "avx2", "avx512", "neon" */
+    int32_t processors;   /* that this process may use */
+    int64_t memory_bytes; /* -1 = the system does not say, here and below */
     int64_t memory_available_bytes;
     int32_t speed_limit_percent; /* 100 = not throttled, -1 = the system does not say */
     char model_cache[512];       /* the folder where models are looked for */

@@ -8,6 +8,7 @@
 #include "base/json_text.h"
 #include "cli/cli.h"
 #include "cli/input.h"
+#include "cli/session.h"
 #include "cli/sink.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
@@ -21,6 +22,7 @@ typedef struct tokenize_job {
     tandem_encoding encoding;
     cli_input input;
     cli_sink sink;
+    uint64_t cut_count;
 } tokenize_job;
 
 static tandem_status open_tokenizer(tokenize_job *job, tandem_error *err) {
@@ -51,7 +53,7 @@ static tandem_status push_row(tokenize_job *job, tandem_error *err) {
     TANDEM_TRY(tandem__buffer_push(out, "],\"tokens\":[", 12, err));
     for (int32_t i = 0; i < encoding->count; i++) {
         size_t len = 0;
-        const char *token = tandem_tokenizer_token(job->tokenizer, encoding->ids[i], &len);
+        const char *token = tandem_encoding_token(encoding, job->tokenizer, i, &len);
         if (i > 0) TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
         TANDEM_TRY(tandem__json_text_string(
             out, token == NULL ? TANDEM_STR("") : (tandem_str){token, len}, err));
@@ -72,9 +74,11 @@ static tandem_status tokenize_text(tokenize_job *job, size_t i, tandem_error *er
     tandem_error cause = {0};
     const tandem_status status = tandem_tokenizer_encode(job->tokenizer, text.ptr, text.len, NULL,
                                                          0, &options, &job->encoding, &cause);
-    if (status != TANDEM_OK) {
-        return tandem__fail(err, status, __FILE__, __LINE__, "%s: %s: %s", job->input.name,
-                            cli_input_place(&job->input, i).text, cause.message);
+    if (status != TANDEM_OK) return cli_input_fail(&job->input, i, status, cause.message, err);
+    if (job->encoding.dropped > 0) {
+        const tandem_text_result cut = {.tokens = job->encoding.count,
+                                        .dropped = job->encoding.dropped};
+        cli_cut_say(&job->input, i, &cut, "without --max-length nothing is", &job->cut_count);
     }
     return push_row(job, err);
 }
@@ -99,6 +103,7 @@ static cli_exit run(const cli_settings *settings) {
     tokenize_job job = {.settings = settings};
     tandem_error err = {0};
     const tandem_status status = tokenize(&job, &err);
+    if (status == TANDEM_OK) cli_cuts_end(settings, job.cut_count);
     cli_sink_close(&job.sink);
     tandem_encoding_deinit(&job.encoding);
     tandem_tokenizer_close(job.tokenizer);

@@ -102,6 +102,20 @@ cli_place cli_input_place(const cli_input *input, size_t i) {
     return place(input, input->lines[i]);
 }
 
+/* Errors about a text have one place: its line or argument, and the file where there are several.
+ */
+static tandem_status fail_line(const cli_input *input, tandem_status status, const char *line,
+                               const char *why, tandem_error *err) {
+    const bool is_file = input->fd > STDIN_FILENO;
+    return tandem__fail(err, status, __FILE__, __LINE__, "%s%s%s: %s", is_file ? input->name : "",
+                        is_file ? ": " : "", line, why);
+}
+
+tandem_status cli_input_fail(const cli_input *input, size_t i, tandem_status status,
+                             const char *why, tandem_error *err) {
+    return fail_line(input, status, cli_input_place(input, i).text, why, err);
+}
+
 static bool is_waiting_in_vain(const cli_input *input) {
     struct pollfd ready = {.fd = input->fd, .events = POLLIN};
     return input->is_pipe && poll(&ready, 1, PATIENCE_MS) == 0;
@@ -163,33 +177,47 @@ static tandem_status add_text(cli_input *input, tandem_str text, tandem_error *e
     return tandem__buffer_push(&input->lines_memory, &input->line, sizeof input->line, err);
 }
 
+/* The text of a row, borrowed from `arena`. */
+static tandem_status read_row(tandem_str row, const char *field, tandem_arena *arena,
+                              tandem_str *out, tandem_error *err) {
+    const tandem_json *root = NULL;
+    tandem_error cause = {0};
+    const tandem_status status = tandem__json_parse(row, arena, &root, &cause);
+    if (status != TANDEM_OK) {
+        /* A row is one line: the parser's own count of lines would be a second one. */
+        static const char first_line[] = "not valid JSON at line 1, ";
+        const bool is_placed = strncmp(cause.message, first_line, sizeof first_line - 1) == 0;
+        return tandem__fail(err, status, __FILE__, __LINE__, "not a JSON object: %s",
+                            cause.message + (is_placed ? sizeof first_line - 1 : 0));
+    }
+    if (root->kind != TANDEM_JSON_OBJECT) {
+        return TANDEM_FAIL(err, FORMAT, "is %s, expected an object with \"%s\"",
+                           tandem__json_label(root).text, field);
+    }
+    const tandem_json *text = tandem__json_get(root, field);
+    if (text == NULL)
+        return TANDEM_FAIL(err, FORMAT, "no field \"%s\" (--field names another)", field);
+    if (text->kind != TANDEM_JSON_STRING) {
+        return TANDEM_FAIL(err, FORMAT, "field \"%s\" is %s, expected a string", field,
+                           tandem__json_label(text).text);
+    }
+    *out = text->text;
+    return TANDEM_OK;
+}
+
 static tandem_status add_row(cli_input *input, tandem_str row, tandem_error *err) {
     size_t blank = 0;
     while (blank < row.len && (row.ptr[blank] == ' ' || row.ptr[blank] == '\t')) blank++;
     if (blank == row.len) return TANDEM_OK;
     tandem_arena arena;
-    const tandem_json *root = NULL;
     tandem_error cause = {0};
+    tandem_str text = TANDEM_STR("");
     tandem__arena_init(&arena, TREE_BYTES(row.len));
-    tandem_status status = tandem__json_parse(row, &arena, &root, &cause);
-    const char *field = input->settings->field;
-    const tandem_json *text = status == TANDEM_OK ? tandem__json_get(root, field) : NULL;
-    const cli_place where = place(input, input->line);
-    if (status != TANDEM_OK) {
-        status = tandem__fail(err, status, __FILE__, __LINE__, "%s: %s: not a JSON object: %s",
-                              input->name, where.text, cause.message);
-    } else if (root->kind != TANDEM_JSON_OBJECT) {
-        status = TANDEM_FAIL(err, FORMAT, "%s: %s: is %s, expected an object with \"%s\"",
-                             input->name, where.text, tandem__json_label(root).text, field);
-    } else if (text == NULL) {
-        status = TANDEM_FAIL(err, FORMAT, "%s: %s: no field \"%s\" (--field names another)",
-                             input->name, where.text, field);
-    } else if (text->kind != TANDEM_JSON_STRING) {
-        status = TANDEM_FAIL(err, FORMAT, "%s: %s: field \"%s\" is %s, expected a string",
-                             input->name, where.text, field, tandem__json_label(text).text);
-    } else {
-        status = add_text(input, text->text, err);
-    }
+    tandem_status status = read_row(row, input->settings->field, &arena, &text, &cause);
+    if (status == TANDEM_OK)
+        status = add_text(input, text, err);
+    else
+        status = fail_line(input, status, place(input, input->line).text, cause.message, err);
     tandem__arena_deinit(&arena);
     return status;
 }
@@ -204,10 +232,11 @@ static tandem_status add(cli_input *input, tandem_str text, tandem_error *err) {
     const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
     if (valid == text.len) return add_valid(input, text, err);
     if (input->settings->is_strict) {
-        return TANDEM_FAIL(
-            err, FORMAT, "%s: %s: byte %zu (0x%02x) is not UTF-8; without --strict it is replaced",
-            input->name, place(input, input->line).text, valid + 1,
-            (unsigned)(unsigned char)text.ptr[valid]);
+        char why[96];
+        (void)snprintf(why, sizeof why,
+                       "byte %zu (0x%02x) is not UTF-8; without --strict it is replaced", valid + 1,
+                       (unsigned)(unsigned char)text.ptr[valid]);
+        return fail_line(input, TANDEM_FORMAT, place(input, input->line).text, why, err);
     }
     tandem_buffer replaced;
     tandem__buffer_init(&replaced, TEXT_BYTES_MAX);

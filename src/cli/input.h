@@ -68,6 +68,11 @@ typedef struct cli_place {
 } cli_place;
 cli_place cli_input_place(const cli_input *input, size_t i);
 
+/* Fills `err` with "why" after the place of text `i`, and its file if it came from one; returns
+ * `status`. */
+tandem_status cli_input_fail(const cli_input *input, size_t i, tandem_status status,
+                             const char *why, tandem_error *err);
+
 /* Number of texts where it is known before reading, else -1. */
 int64_t cli_input_count(const cli_input *input);
 

@@ -38,29 +38,33 @@ static void say_lane(cli_session *session) {
              session->result.reason);
 }
 
+void cli_cut_say(const cli_input *input, size_t i, const tandem_text_result *cut, const char *hint,
+                 uint64_t *count) {
+    *count += 1;
+    if (input->settings->is_quiet || *count > CUTS_SAID) return;
+    cli_note("%s: cut to %d tokens, %d dropped (%s)", cli_input_place(input, i).text, cut->tokens,
+             cut->dropped, hint);
+}
+
+void cli_cuts_end(const cli_settings *settings, uint64_t count) {
+    if (settings->is_quiet || count <= CUTS_SAID) return;
+    cli_note("%" PRIu64 " more texts were cut, %" PRIu64 " in all", count - CUTS_SAID, count);
+}
+
 static void say_cuts(cli_session *session, const cli_input *input) {
     const tandem_result *result = &session->result;
     for (size_t i = 0; i < result->count && result->truncated > 0; i++) {
-        const tandem_text_result *text = &result->texts[i];
-        if (text->dropped == 0) continue;
-        session->cut_count++;
-        if (session->settings->is_quiet || session->cut_count > CUTS_SAID) continue;
-        cli_note("%s: cut to %d tokens, %d dropped (--long split keeps all)",
-                 cli_input_place(input, i).text, text->tokens, text->dropped);
+        if (result->texts[i].dropped == 0) continue;
+        cli_cut_say(input, i, &result->texts[i], "--long split keeps all", &session->cut_count);
     }
 }
 
 static tandem_status check_texts(const cli_session *session, const cli_input *input,
                                  const tandem_error *cause, tandem_error *err) {
     const tandem_result *result = &session->result;
-    for (size_t i = 0; i < result->count && result->failed > 0; i++) {
-        const tandem_status status = result->texts[i].status;
-        if (status == TANDEM_OK) continue;
-        const char *why = cause->message[0] != '\0' ? cause->message : tandem_status_text(status);
-        return tandem__fail(err, status, __FILE__, __LINE__, "%s: %s: %s", input->name,
-                            cli_input_place(input, i).text, why);
-    }
-    return TANDEM_OK;
+    if (result->failed == 0) return TANDEM_OK;
+    const tandem_status status = result->texts[result->first_failed].status;
+    return cli_input_fail(input, result->first_failed, status, cause->message, err);
 }
 
 tandem_status cli_session_embed(cli_session *session, const cli_input *input, tandem_error *err) {
@@ -95,10 +99,7 @@ tandem_status cli_session_embed(cli_session *session, const cli_input *input, ta
 void cli_session_report(const cli_session *session) {
     const cli_settings *settings = session->settings;
     if (settings->is_quiet) return;
-    if (session->cut_count > CUTS_SAID) {
-        cli_note("%" PRIu64 " more texts were cut, %" PRIu64 " in all",
-                 session->cut_count - CUTS_SAID, session->cut_count);
-    }
+    cli_cuts_end(settings, session->cut_count);
     if (settings->verbosity == 0 || session->result.lane == NULL) return;
     const double seconds = (double)session->infer_ns * 1e-9;
     cli_note("lane %s, %s: %" PRIu64 " texts, %" PRIu64 " tokens in %.3f s (%s)",

@@ -27,6 +27,14 @@ tandem_status cli_session_open(cli_session *session, const cli_settings *setting
 tandem_status cli_session_embed(cli_session *session, const cli_input *input,
                                 tandem_error *err) TANDEM_NODISCARD;
 
+/* Says on stderr that text `i` of the chunk was cut, `*count` texts before it, and how to keep it
+ * whole; the first few one by one. Nothing with --quiet. */
+void cli_cut_say(const cli_input *input, size_t i, const tandem_text_result *cut, const char *hint,
+                 uint64_t *count);
+
+/* How many texts more were cut, where not all were said. */
+void cli_cuts_end(const cli_settings *settings, uint64_t count);
+
 /* The last words: how many texts more were cut; with -v what was done. */
 void cli_session_report(const cli_session *session);
 

@@ -281,16 +281,21 @@ static void clear_text(const infer_job *job, size_t index) {
     memset(result->vectors + first * width, 0, rows * width * sizeof(float));
 }
 
+/* Counts what failed; `err` speaks of the first. */
 static void finish(const infer_job *job, tandem_error *err) {
     tandem_result *result = job->result;
     for (size_t i = 0; i < result->count; i++) {
         const tandem_status status = result->texts[i].status;
         result->truncated += result->texts[i].dropped > 0;
-        result->failed += status != TANDEM_OK;
-        if (status != TANDEM_NUMERIC) continue; /* others have no rows, or rows never written */
-        clear_text(job, i);
-        (void)TANDEM_FAIL(err, NUMERIC, "text %zu: the result is not a finite number", i);
+        if (status == TANDEM_OK) continue;
+        if (result->failed == 0) result->first_failed = i;
+        result->failed++;
+        if (status == TANDEM_NUMERIC) clear_text(job, i); /* others' rows were never written */
     }
+    if (result->failed > 0 && result->texts[result->first_failed].status == TANDEM_NUMERIC)
+        (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
+    else if (result->failed > 0)
+        tandem__pipeline_report(result, err);
     if (!job->is_normalized) return;
     for (size_t r = 0; r < result->rows; r++) {
         normalize(result->vectors + r * (size_t)job->dimensions, job->dimensions);
@@ -395,7 +400,6 @@ tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *r
     const uint64_t tokenized_ns = tandem__clock_ns();
     TANDEM_TRY(place_rows(&job, err));
     TANDEM_TRY(run_batches(&job, err));
-    if (request->id_offsets == NULL) tandem__pipeline_report(result, err);
     finish(&job, err);
     result->lane = job.lane->backend->name;
     result->dtype = tandem__dtype_word(job.lane->capabilities.dtype);

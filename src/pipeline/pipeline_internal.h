@@ -93,7 +93,7 @@ tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tande
 tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_request *request,
                                         tandem_result *result, tandem_error *err) TANDEM_NODISCARD;
 
-/* Puts the failure of the earliest text, if one failed, into the caller's record. */
+/* Puts the failure of the earliest text that could not be encoded into the caller's record. */
 void tandem__pipeline_report(tandem_result *result, tandem_error *err);
 
 #endif

@@ -204,12 +204,7 @@ void tandem__pipeline_report(tandem_result *result, tandem_error *err) {
         if (store->error.status == TANDEM_OK) continue;
         if (first == NULL || store->error_text < first->error_text) first = store;
     }
-    if (first != NULL && err != NULL && err->status == TANDEM_OK) {
-        *err = first->error;
-        char prefix[32];
-        (void)snprintf(prefix, sizeof prefix, "text %u", first->error_text);
-        (void)tandem__fail_prefix(err, err->status, prefix);
-    }
+    if (first != NULL && err != NULL && err->status == TANDEM_OK) *err = first->error;
 }
 
 tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_request *request,

@@ -171,13 +171,17 @@ static void test_one_bad_text(void **state) {
     assert_int_equal(result.texts[1].status, TANDEM_FORMAT);
     assert_int_equal(result.texts[2].status, TANDEM_CAPACITY);
     assert_int_equal(err.status, TANDEM_FORMAT);
-    assert_non_null(strstr(err.message, "text 1: "));
+    assert_int_equal(result.first_failed, 1);
+    assert_non_null(strstr(err.message, "UTF-8"));
+    assert_null(strstr(err.message, "text 1"));
     assert_memory_equal(result.vectors, result.vectors + 3 * H, H * sizeof(float));
     assert_true(length_of(result.vectors + H, H) == 0.0);
     request.replace_invalid = true;
     tandem_error_clear(&err);
     assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_OK);
     assert_int_equal(result.failed, 1);
+    assert_int_equal(result.first_failed, 2);
+    assert_non_null(strstr(err.message, "limit 48"));
     tandem_result_deinit(&result);
     tandem_engine_close(engine);
 }
