@@ -89,7 +89,7 @@ typedef struct cli_bench_plan {
     cli_baseline *baseline;
     int32_t vocab;
     int32_t tokens;
-    int32_t batch;
+    int32_t batch; /* batch * tokens is an int32_t too */
     bool is_throughput;
     double seconds; /* of the whole table */
 } cli_bench_plan;

@@ -111,6 +111,10 @@ static tandem_status measure(bench_job *job, tandem_error *err) {
         return TANDEM_FAIL(err, INVALID, "--tokens: %lld, the model takes at most %d",
                            (long long)settings->tokens, job->tables.model.positions_max);
     }
+    if (settings->tokens * settings->batch > INT32_MAX) {
+        return TANDEM_FAIL(err, INVALID, "--batch: %lld texts of %lld tokens, at most %d tokens",
+                           (long long)settings->batch, (long long)settings->tokens, INT32_MAX);
+    }
     const cli_bench_sizes sizes = sizes_of(job);
     cli_baseline_settle(&job->baseline, settings->baseline, &sizes);
     TANDEM_TRY(measure_table(job, false, batch > 0 ? batch : 1, err));
@@ -130,8 +134,7 @@ static tandem_status bench(bench_job *job, tandem_error *err) {
     const tandem_buffer *out = settings->is_json ? &job->json : &job->text;
     (void)fwrite(out->ptr, 1, out->len, stdout);
     if (settings->report == NULL) return TANDEM_OK;
-    return cli_report_write(settings->report, REPORT_FILE,
-                            (tandem_str){job->text.ptr, job->text.len},
+    return cli_report_write(settings, REPORT_FILE, (tandem_str){job->text.ptr, job->text.len},
                             (tandem_str){job->json.ptr, job->json.len}, err);
 }
 

@@ -13,7 +13,7 @@
 #include "tandem/version.h"
 
 #define AT(field)  offsetof(cli_settings, field)
-#define JSON_BYTES ((size_t)1 << 20)
+#define TEXT_BYTES ((size_t)1 << 20)
 
 /* clang-format off */
 static const cli_option options[] = {
@@ -44,35 +44,12 @@ static void examine(const cli_settings *settings, examination *found) {
                                                 sizeof found->folder, &found->why) == TANDEM_OK;
 }
 
-static void print_text(const examination *found) {
-    const tandem_machine *machine = &found->machine;
-    const double gib = 1.0 / (double)((int64_t)1 << 30);
-    (void)printf("tandem     %s\n", tandem_version());
-    (void)printf("processor  %s, %d usable, kernels %s\n", machine->processor, machine->processors,
-                 machine->kernels);
-    if (machine->memory_bytes > 0) {
-        (void)printf("memory     %.1f GiB, %.1f GiB available\n",
-                     (double)machine->memory_bytes * gib,
-                     (double)machine->memory_available_bytes * gib);
-    } else {
-        (void)printf("memory     the system does not say\n");
-    }
-    if (machine->speed_limit_percent < 0) {
-        (void)printf("thermal    the system does not say\n");
-    } else {
-        (void)printf("thermal    speed limit %d%%, %s\n", machine->speed_limit_percent,
-                     machine->speed_limit_percent < 90 ? "throttled" : "not throttled");
-    }
-    (void)printf("models     %s\n", machine->model_cache);
-    (void)printf("model      %s: %s\n", found->model,
-                 found->is_model_found ? found->folder : found->why.message);
-    (void)printf("lanes\n");
-    for (int i = 0; i < found->lane_count; i++) {
-        const tandem_lane_info *lane = &found->lanes[i];
-        (void)printf("  %-6s %-12s %-11s %s\n", lane->name,
-                     lane->is_available ? "available" : "missing", lane->lane_class,
-                     lane->is_available ? lane->device : lane->reason);
-    }
+static tandem_status push_text(const examination *found, tandem_buffer *out, tandem_error *err) {
+    TANDEM_TRY(cli_report_machine_text(out, &found->machine, err));
+    TANDEM_TRY(tandem__buffer_printf(out, err, "models     %s\nmodel      %s: %s\nlanes\n",
+                                     found->machine.model_cache, found->model,
+                                     found->is_model_found ? found->folder : found->why.message));
+    return cli_report_lanes_text(out, found->lanes, found->lane_count, err);
 }
 
 static tandem_status push_json(const examination *found, tandem_buffer *out, tandem_error *err) {
@@ -93,14 +70,11 @@ static tandem_status push_json(const examination *found, tandem_buffer *out, tan
 static cli_exit run(const cli_settings *settings) {
     static examination found;
     examine(settings, &found);
-    if (!settings->is_json) {
-        print_text(&found);
-        return CLI_DONE;
-    }
     tandem_buffer out;
     tandem_error err = {0};
-    tandem__buffer_init(&out, JSON_BYTES);
-    const tandem_status status = push_json(&found, &out, &err);
+    tandem__buffer_init(&out, TEXT_BYTES);
+    const tandem_status status =
+        settings->is_json ? push_json(&found, &out, &err) : push_text(&found, &out, &err);
     if (status == TANDEM_OK) (void)fwrite(out.ptr, 1, out.len, stdout);
     tandem__buffer_deinit(&out);
     return status == TANDEM_OK ? CLI_DONE : cli_fail(&err);

@@ -106,7 +106,7 @@ static cli_exit run(const cli_settings *settings) {
         (void)fwrite(text->ptr, 1, text->len, stdout);
     }
     if (status == TANDEM_OK && settings->report != NULL) {
-        status = cli_report_write(settings->report, REPORT_FILE, table, json, &err);
+        status = cli_report_write(settings, REPORT_FILE, table, json, &err);
     }
     tandem__buffer_deinit(&job.table);
     tandem__buffer_deinit(&job.json);

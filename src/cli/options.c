@@ -21,6 +21,7 @@ typedef struct parser {
     int at; /* next of argv */
     cli_settings *settings;
     bool *is_help;
+    bool *is_given; /* [sizeof(cli_settings)] by offset: fields that the command line set */
 } parser;
 
 void cli_option_twin(const cli_option *option, char out[CLI_TWIN_MAX]) {
@@ -159,15 +160,23 @@ static cli_exit assign(const parser *p, const cli_option *option, const char *so
     return CLI_DONE;
 }
 
-static cli_exit assign_defaults(const parser *p) {
+static void assign_defaults(const parser *p) {
     for (int g = 0; p->command->groups[g] != NULL; g++) {
         for (size_t i = 0; i < p->command->groups[g]->count; i++) {
             const cli_option *option = &p->command->groups[g]->options[i];
-            if (option->fallback != NULL) {
-                const cli_exit code = assign(p, option, option->name, option->fallback);
-                TANDEM_ASSERT(code == CLI_DONE);
-            }
-            if (option->is_hidden) continue;
+            if (option->fallback == NULL) continue;
+            const cli_exit code = assign(p, option, option->name, option->fallback);
+            TANDEM_ASSERT(code == CLI_DONE);
+        }
+    }
+}
+
+/* Options that the command line left alone, so that it wins over a bad value too. */
+static cli_exit assign_environment(const parser *p) {
+    for (int g = 0; p->command->groups[g] != NULL; g++) {
+        for (size_t i = 0; i < p->command->groups[g]->count; i++) {
+            const cli_option *option = &p->command->groups[g]->options[i];
+            if (option->is_hidden || p->is_given[option->offset]) continue;
             char twin[CLI_TWIN_MAX];
             cli_option_twin(option, twin);
             const char *value = getenv(twin);
@@ -216,6 +225,7 @@ static cli_exit parse_long(parser *p, const char *text) {
     }
     const cli_option *option = find(p->command, text, len, 0);
     if (option == NULL) return unknown_option(p->command, text, len);
+    p->is_given[option->offset] = true;
     char source[WORD_BYTES_MAX];
     (void)snprintf(source, sizeof source, "--%s", option->name);
     if (value != NULL && !takes_value(option)) {
@@ -239,6 +249,7 @@ static cli_exit parse_short(parser *p, const char *letters) {
             return cli_usage(p->command, "unknown option -%c; a text that starts with - follows --",
                              *at >= 0x20 && *at < 0x7f ? *at : '?');
         }
+        p->is_given[option->offset] = true;
         const char source[3] = {'-', *at, '\0'};
         if (!takes_value(option)) {
             assign_bare(p, option);
@@ -254,9 +265,11 @@ cli_exit cli_options_parse(const cli_command *command, int argc, char *const *ar
                            const char **args, cli_settings *settings, bool *is_help) {
     *settings = (cli_settings){.args = args};
     *is_help = false;
-    parser p = {command, argc, argv, 0, settings, is_help};
-    cli_exit code = assign_defaults(&p);
+    bool is_given[sizeof(cli_settings)] = {false};
+    parser p = {command, argc, argv, 0, settings, is_help, is_given};
+    cli_exit code = CLI_DONE;
     bool is_rest = false;
+    assign_defaults(&p);
     while (code == CLI_DONE && p.at < argc) {
         const char *arg = argv[p.at++];
         if (is_rest || arg[0] != '-' || arg[1] == '\0')
@@ -268,7 +281,8 @@ cli_exit cli_options_parse(const cli_command *command, int argc, char *const *ar
         else
             code = parse_short(&p, arg + 1);
     }
-    if (*is_help) return CLI_DONE;
+    if (*is_help) return CLI_DONE; /* whatever the environment holds */
+    if (code == CLI_DONE) code = assign_environment(&p);
     if (code != CLI_DONE) return code;
     if (settings->arg_count < command->args_min) {
         return cli_usage(command, "%d arguments, expected at least %d: tandem %s %s",

@@ -7,11 +7,11 @@
 
 #define CLI_TWIN_MAX 64 /* bytes of an environment variable's name, NUL included */
 
-/* Fills `settings`: the tables' defaults, then the environment, then `argv` (what follows the
- * command's name). Options may stand anywhere; after "--" everything is an argument; "-" alone is
- * one. `args` has room for argc pointers and is where settings->args points. Returns CLI_USAGE
- * with a line on stderr for an unknown option (and the nearest known one), a value that is missing
- * or out of range, or too few or many arguments. `*is_help` is set for -h. */
+/* Fills `settings`: the tables' defaults, then `argv` (what follows the command's name), then the
+ * environment where argv says nothing. Options may stand anywhere; after "--" everything is an
+ * argument; "-" alone is one. `args` has room for argc pointers and is where settings->args points.
+ * Returns CLI_USAGE with a line on stderr for an unknown option (and the nearest known one), a
+ * value that is missing or out of range, or too few or many arguments. `*is_help` is set for -h. */
 cli_exit cli_options_parse(const cli_command *command, int argc, char *const *argv,
                            const char **args, cli_settings *settings, bool *is_help);
 

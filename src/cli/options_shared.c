@@ -44,7 +44,7 @@ static const cli_option input_options[] = {
 
 static const cli_option common_options[] = {
     {CLI_SWITCH, AT(is_offline), "offline", 0, false, NULL, NULL, 0, 0,
-     "never ask the Hub, use what is on disk"},
+     "stay off the network; only 'tandem model pull' ever uses it"},
     {CLI_SWITCH, AT(is_quiet), "quiet", 'q', false, NULL, NULL, 0, 0,
      "errors only on stderr"},
     {CLI_COUNT, AT(verbosity), "verbose", 'v', false, NULL, NULL, 0, 0,

@@ -51,28 +51,69 @@ tandem_status cli_report_lanes(tandem_buffer *out, const tandem_lane_info *lanes
     return tandem__buffer_push(out, "]", 1, err);
 }
 
+static tandem_status push_memory(tandem_buffer *out, const tandem_machine *machine,
+                                 tandem_error *err) {
+    if (machine->memory_bytes < 0)
+        return tandem__buffer_printf(out, err, "memory     the system does not say\n");
+    const double gib = 1.0 / (double)((int64_t)1 << 30);
+    TANDEM_TRY(tandem__buffer_printf(out, err, "memory     %.1f GiB",
+                                     (double)machine->memory_bytes * gib));
+    if (machine->memory_available_bytes >= 0) {
+        TANDEM_TRY(tandem__buffer_printf(out, err, ", %.1f GiB available",
+                                         (double)machine->memory_available_bytes * gib));
+    }
+    return tandem__buffer_printf(out, err, "\n");
+}
+
+tandem_status cli_report_machine_text(tandem_buffer *out, const tandem_machine *machine,
+                                      tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(
+        out, err, "tandem     %s\nprocessor  %s, %d usable, kernels %s\n", tandem_version(),
+        machine->processor, machine->processors, machine->kernels));
+    TANDEM_TRY(push_memory(out, machine, err));
+    if (machine->speed_limit_percent < 0)
+        return tandem__buffer_printf(out, err, "thermal    the system does not say\n");
+    return tandem__buffer_printf(out, err, "thermal    speed limit %d%%, %s\n",
+                                 machine->speed_limit_percent,
+                                 machine->speed_limit_percent < 90 ? "throttled" : "not throttled");
+}
+
+tandem_status cli_report_lanes_text(tandem_buffer *out, const tandem_lane_info *lanes, int count,
+                                    tandem_error *err) {
+    for (int i = 0; i < count; i++) {
+        TANDEM_TRY(tandem__buffer_printf(
+            out, err, "  %-6s %-10s %-11s %s\n", lanes[i].name,
+            lanes[i].is_available ? "available" : "missing", lanes[i].lane_class,
+            lanes[i].is_available ? lanes[i].device : lanes[i].reason));
+    }
+    return TANDEM_OK;
+}
+
 static tandem_status push_report(tandem_buffer *out, tandem_str body, tandem_str json,
                                  tandem_error *err) {
     tandem_machine machine;
+    tandem_lane_info lanes[TANDEM_LANES_MAX];
     tandem_machine_describe(&machine);
-    TANDEM_TRY(tandem__buffer_printf(
-        out, err, "# tandem %s\n\n%s, %d processors usable, kernels %s, %.1f GiB memory\n\n```\n",
-        tandem_version(), machine.processor, machine.processors, machine.kernels,
-        (double)machine.memory_bytes / (double)((int64_t)1 << 30)));
+    const int count = tandem_lanes(NULL, lanes);
+    TANDEM_TRY(tandem__buffer_printf(out, err, "# tandem %s\n\n```\n", tandem_version()));
+    TANDEM_TRY(cli_report_machine_text(out, &machine, err));
+    TANDEM_TRY(tandem__buffer_printf(out, err, "lanes\n"));
+    TANDEM_TRY(cli_report_lanes_text(out, lanes, count, err));
+    TANDEM_TRY(tandem__buffer_printf(out, err, "```\n\n```\n"));
     TANDEM_TRY(tandem__buffer_push(out, body.ptr, body.len, err));
     TANDEM_TRY(tandem__buffer_printf(out, err, "```\n\n```json\n"));
     TANDEM_TRY(tandem__buffer_push(out, json.ptr, json.len, err));
     return tandem__buffer_printf(out, err, "```\n");
 }
 
-tandem_status cli_report_write(const char *path, const char *fallback, tandem_str body,
+tandem_status cli_report_write(const cli_settings *settings, const char *fallback, tandem_str body,
                                tandem_str json, tandem_error *err) {
-    const char *target = path[0] == '\0' ? fallback : path;
+    const char *target = settings->report[0] == '\0' ? fallback : settings->report;
     tandem_buffer out;
     tandem__buffer_init(&out, REPORT_BYTES);
     tandem_status status = push_report(&out, body, json, err);
     if (status == TANDEM_OK) status = tandem__file_write(target, out.ptr, out.len, err);
     tandem__buffer_deinit(&out);
-    if (status == TANDEM_OK) cli_note("report written to %s", target);
+    if (status == TANDEM_OK && !settings->is_quiet) cli_note("report written to %s", target);
     return status;
 }

@@ -4,6 +4,7 @@
 #define TANDEM_CLI_REPORT_H
 
 #include "base/buffer.h"
+#include "cli/cli.h"
 #include "tandem/engine.h"
 
 /* Appends "machine":{...}. */
@@ -14,9 +15,18 @@ tandem_status cli_report_machine(tandem_buffer *out, const tandem_machine *machi
 tandem_status cli_report_lanes(tandem_buffer *out, const tandem_lane_info *lanes, int count,
                                tandem_error *err) TANDEM_NODISCARD;
 
-/* Writes a report: what doctor says, then `body` (a table as text), then `json` in a fence. `path`
- * may be "": then `fallback`, in the current folder. Says on stderr where it is. */
-tandem_status cli_report_write(const char *path, const char *fallback, tandem_str body,
+/* Appends what `tandem doctor` prints of the machine, a line a thing. */
+tandem_status cli_report_machine_text(tandem_buffer *out, const tandem_machine *machine,
+                                      tandem_error *err) TANDEM_NODISCARD;
+
+/* Appends a line a lane: name, whether it is there, class, device or why it is missing. */
+tandem_status cli_report_lanes_text(tandem_buffer *out, const tandem_lane_info *lanes, int count,
+                                    tandem_error *err) TANDEM_NODISCARD;
+
+/* Writes the file of --report: machine, lanes, then `body` (a table as text), then `json` in a
+ * fence. Without a name it is `fallback`, in the current folder. Says on stderr where it is, but
+ * for --quiet. */
+tandem_status cli_report_write(const cli_settings *settings, const char *fallback, tandem_str body,
                                tandem_str json, tandem_error *err) TANDEM_NODISCARD;
 
 #endif

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import stat
 import struct
@@ -69,6 +70,7 @@ class Input(Tiny):
         self.assertIn('line 1: no field "body"', bad(good, "--field", "body"))
         self.assertIn('line 2: field "text" is 3, expected a string', bad(good + '{"text": 3}'))
         self.assertIn("line 1: is ", bad("[1]\n"))
+        self.assertRegex(bad(good + "{'text': 1}\n"), "^line 2: not a JSON object: byte [0-9]+: ")
         self.assertIn("line 2", bad(good + good.strip() + good))
 
     def test_rows_before_a_bad_one_are_written(self):
@@ -357,7 +359,12 @@ class Long(Tiny):
     def test_error(self):
         path = self.write("in", "mat\n" + self.TEXT + "\n")
         line = self.failed("embed", "-m", TINY, "--long", "error", "-f", path)
-        self.assertIn(f"{path}: line 2: ", line)
+        self.assertEqual(line, f"{path}: line 2: 102 tokens, limit 48")
+        data = "mat\n" * 100 + self.TEXT
+        line = self.failed("embed", "-m", TINY, "--long", "error", stdin=data)
+        self.assertEqual(line, "line 101: 102 tokens, limit 48")
+        line = self.failed("similarity", "-m", TINY, "--long", "error", "a", "b", self.TEXT)
+        self.assertEqual(line, "text 3: 102 tokens, limit 48")
         self.embed("--long", "error", "mat")
 
     def test_max_length(self):
@@ -420,6 +427,30 @@ class Tokenize(Tiny):
             self.assertEqual(len({len(v) for v in row.values()}), 1)
             self.assertEqual((row["tokens"][0], row["tokens"][-1]), ("[CLS]", "[SEP]"))
 
+    def test_cuts_are_said(self):
+        args = ["tokenize", "-m", TINY, "--max-length", "5"]
+        result = self.run_binary(*args, "cat", "cat " * 20)
+        self.assertEqual([len(r["ids"]) for r in rows(result.stdout)], [3, 5])
+        self.assertRegex(result.stderr, rb"^tandem: text 2: cut to 5 tokens, 17 dropped")
+        self.assertEqual(result.stderr.count(b"\n"), 1)
+        many = self.run_binary(*args, stdin="cat " * 20 + ("\n" + "cat " * 20) * 9)
+        self.assertEqual(many.stderr.count(b"\n"), 6)
+        self.assertIn(b"5 more texts were cut, 10 in all", many.stderr)
+        self.done(*args, "-q", "cat " * 20)
+
+    def test_added_token_has_its_white_space(self):
+        # As the package `tokenizers` prints it: [MASK] of BERT takes the spaces before it.
+        with open(os.path.join(TINY, "tokenizer.json"), encoding="utf-8") as f:
+            tokenizer = json.load(f)
+        token = next(t for t in tokenizer["added_tokens"] if t["content"] == "[MASK]")
+        token["lstrip"] = True
+        os.mkdir(self.path("strip"))
+        self.write("strip/tokenizer.json", json.dumps(tokenizer))
+        with open(os.path.join(TINY, "config.json"), "rb") as f:
+            self.write("strip/config.json", f.read())
+        row = rows(self.done("tokenize", "-m", self.path("strip"), "cat  [MASK]"))[0]
+        self.assertEqual(row["tokens"][-2], "  [MASK]")
+
     def test_offsets(self):
         text = "naïve cat 漢 Hello"
         row = rows(self.done("tokenize", "-m", TINY, text))[0]
@@ -432,7 +463,7 @@ class Tokenize(Tiny):
         self.assertEqual(len(texts), len(ids))
         single = [i for i, t in enumerate(texts) if "\t" not in t]
         data = "".join(texts[i] + "\n" for i in single)
-        out = rows(self.done("tokenize", "-m", TINY, "--max-length", "48", stdin=data))
+        out = rows(self.done("tokenize", "-q", "-m", TINY, "--max-length", "48", stdin=data))
         self.assertEqual(len(out), len(single))
         for i, row in zip(single, out):
             self.assertEqual(" ".join(map(str, row["ids"])), ids[i], texts[i])
@@ -468,12 +499,33 @@ class Bench(Case):
         self.assertRegex(text, r"cpu .* \[was .* ms, .*x (faster|slower) now\]")
         self.assertIn("└──", text)
         with open(self.path("r.md"), encoding="utf-8") as f:
-            self.assertIn('"rows":', f.read())
+            report = f.read()
+        for word in ('"rows":', "processor  ", "  cuda   missing", "Throughput ("):
+            self.assertIn(word, report)
+        self.done(*self.ARGS, "--report", "quiet.md", "-q")
+        self.assertTrue(os.path.exists(self.path("quiet.md")))
         bad = self.write("bad.json", "[]")
         self.assertIn("bad.json", self.failed(*self.ARGS, "--compare", bad))
 
     def test_too_many_tokens(self):
         self.assertIn("at most 64", self.failed(*self.ARGS, "--tokens", "65"))
+
+    def test_too_many_tokens_at_once(self):
+        with open(os.path.join(TINY, "config.json"), encoding="utf-8") as f:
+            config = json.load(f)
+        config["max_position_embeddings"] = 1 << 17
+        os.mkdir(self.path("wide"))
+        self.write("wide/config.json", json.dumps(config))
+        line = self.failed("bench", "--shape", self.path("wide"), "--baseline", "blas",
+                           "--tokens", str(1 << 17), "--batch", str(1 << 14))
+        self.assertIn("--batch: 16384 texts of 131072 tokens, at most 2147483647", line)
+
+    def test_missing_lanes_say_why(self):
+        text = self.done(*self.ARGS).decode()
+        lanes = json.loads(self.done("doctor", "--json"))["lanes"]
+        for lane in lanes:
+            if not lane["available"]:
+                self.assertRegex(text, rf"── {lane['name']}: +{re.escape(lane['reason'])}")
 
     def test_a_python_without_packages_is_no_failure(self):
         text = self.done(*self.ARGS, "--baseline", "torch", "--python", "/nonexistent/python3")

@@ -151,6 +151,16 @@ class Usage(Case):
         self.assertEqual(json.loads(out)["model"]["name"], "a/b")
         out = self.done("doctor", env={"TANDEM_MODEL": "c/d", "TANDEM_JSON": "1"})
         self.assertEqual(json.loads(out)["model"]["name"], "c/d")
+        # A bad value hurts neither help nor a command line that overrides it.
+        bad = {"TANDEM_JSON": "maybe", "TANDEM_THREADS": "many"}
+        self.assertIn(b"Usage: tandem bench", self.done("bench", "--help", env=bad))
+        self.assertIn(b"Usage: tandem bench", self.done("bench", "-h", env=bad))
+        self.assertIn('TANDEM_JSON: "maybe"', self.misused("doctor", env=bad))
+        self.done("doctor", "--json", env=bad)
+
+    def test_lane_words_are_the_lanes(self):
+        lanes = [lane["name"] for lane in json.loads(self.done("doctor", "--json"))["lanes"]]
+        self.assertIn("--lane " + "|".join(["auto"] + lanes), self.done("embed", "-h").decode())
 
     def test_missing_model(self):
         self.assertIn("nobody/nothing", self.failed("embed", "-m", "nobody/nothing", "x"))
