@@ -19,10 +19,14 @@ fi
 
 arguments=(--folder "$folder")
 if [ $# -gt 0 ]; then
-    arguments+=(--stsb "$1")
+    stsb=$1
+    arguments+=(--stsb "$stsb")
     shift
 else
     echo "For the STS-B rows: make bench-peers STSB=stsb-en-test.csv, the English test split of"
     echo "https://github.com/PhilipMay/stsb-multi-mt (data/stsb-en-test.csv)"
 fi
-exec "$python" -W ignore tools/bench_peers.py "${arguments[@]}" "$@"
+"$python" -W ignore tools/bench_peers.py "${arguments[@]}" "$@"
+echo
+exec "$python" tools/bench_tokenizer.py --tokenizer "$folder/tokenizer.json" \
+    --texts "${stsb:-tests/golden/minilm/texts.txt}"

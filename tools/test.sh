@@ -86,7 +86,7 @@ suite() {
 }
 
 finish() {
-    echo "$passed passed, $failed failed"
+    echo "$passed passed, $failed failed" | tee "$logs/summary"
     [ "$failed" -eq 0 ]
     exit
 }
