@@ -222,3 +222,19 @@ int tandem__cpu_count(void) {
     if (count <= 0) count = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : count;
 }
+
+size_t tandem__cpu_l2_bytes(void) {
+    const size_t low = (size_t)256 << 10;
+    const size_t high = (size_t)2 << 20;
+    size_t bytes = 0;
+#if defined(__linux__) && defined(_SC_LEVEL2_CACHE_SIZE)
+    const long said = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (said > 0) bytes = (size_t)said;
+#elif defined(__APPLE__)
+    uint64_t said = 0; /* of the fast cores, shared by a cluster of them */
+    size_t len = sizeof said;
+    if (sysctlbyname("hw.perflevel0.l2cachesize", &said, &len, NULL, 0) == 0) bytes = (size_t)said;
+#endif
+    if (bytes == 0) return 2 * low;
+    return bytes < low ? low : bytes > high ? high : bytes;
+}

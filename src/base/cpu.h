@@ -6,6 +6,7 @@
 #define TANDEM_BASE_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Levels build on each other inside an architecture: the order here is the order of the ladder
@@ -44,6 +45,10 @@ bool tandem__cpu_mask_from_name(const char *name, uint32_t *mask);
 
 /* Processors this process may use: affinity, then the cgroup's quota rounded up. At least 1. */
 int tandem__cpu_count(void);
+
+/* Bytes of one core's second-level cache as the system says, between 256 KB and 2 MB; 512 KB where
+ * it does not say. */
+size_t tandem__cpu_l2_bytes(void);
 
 /* The processor's own name, such as "AMD EPYC 9555P"; static storage. */
 const char *tandem__cpu_name(void);

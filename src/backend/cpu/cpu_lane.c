@@ -38,6 +38,12 @@ static size_t stride_of(size_t floats) {
     return stride % 256 == 0 ? stride + line : stride;
 }
 
+/* Rows whose widest activations take three quarters of the second-level cache. */
+static int row_block_of(int ffn) {
+    const size_t rows = tandem__cpu_l2_bytes() / 4 * 3 / (sizeof(float) * (size_t)ffn);
+    return rows < 24 ? 24 : rows > 192 ? 192 : (int)rows;
+}
+
 static void set_sizes(cpu_lane *lane) {
     const tandem_plan *plan = lane->plan;
     const size_t inner = (size_t)plan->heads * (size_t)plan->head_dim;
@@ -48,7 +54,7 @@ static void set_sizes(cpu_lane *lane) {
                       .qkv = stride_of(3 * inner),
                       .context = stride_of(inner),
                       .ffn = stride_of(larger((size_t)plan->ffn, (size_t)plan->word.cols))};
-    lane->row_block = tandem_gemm_row_block(plan->ffn);
+    lane->row_block = row_block_of(plan->ffn);
 }
 
 static size_t widest_pooled(const tandem_plan *plan) {

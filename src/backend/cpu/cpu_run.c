@@ -16,12 +16,16 @@
  * Measured in docs/perf/log.md, "cpu lane". */
 #include "backend/cpu/cpu_internal.h"
 #include "base/assert.h"
+#include "base/dtype.h"
 
 enum {
-    COLUMN_TILES = 4,   /* tiles a thread in a job by columns */
-    ROWS_A_THREAD = 24, /* fewer: by columns */
-    IMBALANCE_NUM = 9,  /* groups may load one thread by 9/8 of the mean */
-    IMBALANCE_DEN = 8,
+    GROUP_TOKENS = 192,     /* of a tile by sequences: weights pass by once for all of them */
+    GROUP_SPLITS_MAX = 4,   /* times that groups are made smaller for the threads' balance */
+    IMBALANCE_NUM = 9,      /* one thread may get 9/8 of the mean */
+    IMBALANCE_DEN = 8,      /* */
+    ROWS_A_WEIGHT_BYTE = 8, /* rows a thread from which it may read all weights, for each byte of
+                               a weight: 16 with f16, 32 with f32 */
+    PANEL_STEP = 2,         /* kernels for few rows take two panels at a time */
 };
 
 size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows) {
@@ -30,6 +34,13 @@ size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows) {
     const size_t inputs = lane->plan->is_norm_first ? 2 : 1;
     const size_t floats = inputs * s->x + 2 * s->qkv + s->context + gates * s->ffn;
     return floats * sizeof(float) * (size_t)rows;
+}
+
+/* One frame for the whole batch, or one for each thread's group with room to spare. */
+size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens) {
+    const size_t whole = tandem__cpu_frame_bytes(lane, tokens);
+    const size_t groups = (size_t)lane->threads * tandem__cpu_frame_bytes(lane, 2 * GROUP_TOKENS);
+    return whole > groups ? whole : groups;
 }
 
 static float *carve(char **at, size_t stride, int rows) {
@@ -136,9 +147,10 @@ typedef struct columns_job {
     int parts;  /* of the columns */
 } columns_job;
 
-/* Shares of at least `step` units, about COLUMN_TILES a thread over `others` tiles each. */
+/* Shares of at least `step` units so that, times `others`, there is one tile a thread. More tiles
+ * lose: each begins with a panel that is not yet on its way to the cache. */
 static int count_parts(const cpu_lane *lane, int units, int step, int others) {
-    const int wanted = (COLUMN_TILES * lane->threads + others - 1) / others;
+    const int wanted = (lane->threads + others - 1) / others;
     const int most = (units + step - 1) / step;
     return wanted < most ? wanted : most;
 }
@@ -158,8 +170,6 @@ static int heads_step(const cpu_lane *lane) {
     }
     return heads;
 }
-
-enum { PANEL_STEP = 2 }; /* wide kernels take two panels at a time */
 
 static void run_embed(void *context, int tile, int worker) {
     const columns_job *job = context;
@@ -309,8 +319,9 @@ static bool is_balanced(const cpu_run *run, int groups) {
     return most * threads * IMBALANCE_DEN <= tokens * IMBALANCE_NUM;
 }
 
-static bool forward_by_sequences(const cpu_run *run, int groups) {
+static bool forward_by_sequences(const cpu_run *run, int count) {
     const cpu_lane *lane = run->lane;
+    const int groups = make_groups(run, count);
     order_groups(run, groups);
     const int longest = group_tokens(run, lane->ws.group_order[0]);
     const sequences_job job = {.run = run, .frame_bytes = tandem__cpu_frame_bytes(lane, longest)};
@@ -329,16 +340,24 @@ static void number_positions(const cpu_run *run) {
     }
 }
 
-void tandem__cpu_forward(const cpu_run *run) {
+static void compute(const cpu_run *run) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
-    const int blocks = (tokens + lane->row_block - 1) / lane->row_block;
-    const int rounds = (blocks + lane->threads - 1) / lane->threads;
-    number_positions(run);
-    if (lane->threads > 1 && tokens < ROWS_A_THREAD * lane->threads) {
-        forward_by_columns(run, make_groups(run, blocks));
-    } else if (!forward_by_sequences(run, make_groups(run, rounds * lane->threads))) {
-        forward_by_rows(run);
+    const int threads = lane->threads;
+    const int weight_bytes = (int)tandem__dtype_bytes(lane->capabilities.dtype);
+    if (threads > 1 && tokens < ROWS_A_WEIGHT_BYTE * weight_bytes * threads) {
+        forward_by_columns(run, make_groups(run, (tokens + lane->row_block - 1) / lane->row_block));
+        return;
     }
+    const int rounds = (tokens + threads * GROUP_TOKENS - 1) / (threads * GROUP_TOKENS);
+    for (int split = 1; split <= GROUP_SPLITS_MAX; split *= 2) {
+        if (forward_by_sequences(run, rounds * threads * split)) return;
+    }
+    forward_by_rows(run);
+}
+
+void tandem__cpu_forward(const cpu_run *run) {
+    number_positions(run);
+    compute(run);
     tandem__cpu_finish(run);
 }
