@@ -133,8 +133,7 @@ typedef struct cpu_span {
 tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
 void tandem__cpu_weights_close(cpu_weights *weights);
 
-/* Bytes of one frame of `rows` rows, and of all frames that batches of up to `tokens` need. */
-size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows);
+/* Bytes of all frames that batches of up to `tokens` need. */
 size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens);
 
 /* The steps. `layer` is an index; steps of one layer follow each other in this order, for the rows

@@ -97,10 +97,7 @@ static tandem_status open_workspace(cpu_lane *lane, tandem_error *err) {
     ws->blocks_max = (tokens + lane->row_block - 1) / lane->row_block;
     ws->pooled_stride = widest_pooled(plan);
     ws->scratch_bytes = tandem_attention_scratch_bytes(longest, plan->head_dim);
-    /* Room for the whole batch, or for each thread's group of up to two row blocks. */
-    ws->frame_bytes =
-        larger(tandem__cpu_frame_bytes(lane, tokens),
-               (size_t)lane->threads * tandem__cpu_frame_bytes(lane, 2 * lane->row_block));
+    ws->frame_bytes = tandem__cpu_frames_bytes(lane, tokens);
     place_workspace(lane); /* sizes */
     ws->memory = tandem__mem_alloc_aligned(ws->bytes);
     if (ws->memory == NULL)

@@ -28,7 +28,7 @@ enum {
     PANEL_STEP = 2,         /* kernels for few rows take two panels at a time */
 };
 
-size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows) {
+static size_t frame_bytes(const cpu_lane *lane, int rows) {
     const cpu_strides *s = &lane->strides;
     const size_t gates = lane->has_gate ? 2 : 1;
     const size_t inputs = lane->plan->is_norm_first ? 2 : 1;
@@ -38,8 +38,8 @@ size_t tandem__cpu_frame_bytes(const cpu_lane *lane, int rows) {
 
 /* One frame for the whole batch, or one for each thread's group with room to spare. */
 size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens) {
-    const size_t whole = tandem__cpu_frame_bytes(lane, tokens);
-    const size_t groups = (size_t)lane->threads * tandem__cpu_frame_bytes(lane, 2 * GROUP_TOKENS);
+    const size_t whole = frame_bytes(lane, tokens);
+    const size_t groups = (size_t)lane->threads * frame_bytes(lane, 2 * GROUP_TOKENS);
     return whole > groups ? whole : groups;
 }
 
@@ -324,7 +324,7 @@ static bool forward_by_sequences(const cpu_run *run, int count) {
     const int groups = make_groups(run, count);
     order_groups(run, groups);
     const int longest = group_tokens(run, lane->ws.group_order[0]);
-    const sequences_job job = {.run = run, .frame_bytes = tandem__cpu_frame_bytes(lane, longest)};
+    const sequences_job job = {.run = run, .frame_bytes = frame_bytes(lane, longest)};
     if (job.frame_bytes * (size_t)lane->threads > lane->ws.frame_bytes) return false;
     if (lane->threads > 1 && !is_balanced(run, groups)) return false;
     tandem__pool_run(lane->pool, groups, run_group, (void *)&job);
