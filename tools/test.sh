@@ -49,11 +49,12 @@ step() {
     return 1
 }
 
-# attribute FILE NAME: a number from the head of ctest's JUnit file; 0 if it is not there.
+# attribute FILE NAME: a number from the <testsuite> of ctest's JUnit file; empty if it is not there.
 attribute() {
     local value
-    value=$(sed -n "s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p" "$1" 2>/dev/null | head -n 1)
-    echo "${value:-0}"
+    value=$(sed '/<testcase/,$d' "$1" 2>/dev/null | grep -o "$2=\"[0-9]*\"" | head -n 1)
+    value=${value#*\"}
+    echo "${value%\"}"
 }
 
 # suite NAME PRESET CTEST_ARGUMENT... : counts the tests of one run of ctest.
@@ -65,13 +66,10 @@ suite() {
     rm -f "$junit"
     ctest --test-dir "build/$preset" --timeout 300 -j "$jobs" --output-on-failure \
         --output-junit "$junit" "$@" >"$log" 2>&1 </dev/null
-    # The head of the file has one attribute a line or all on one, by ctest's version.
-    sed '/<testcase/,$d' "$junit" 2>/dev/null | tr '\n' ' ' | sed 's/ \([a-z]*=\)/\n \1/g' \
-        >"$junit.head"
-    total=$(attribute "$junit.head" tests)
-    bad=$(($(attribute "$junit.head" failures) + $(attribute "$junit.head" skipped) + \
-        $(attribute "$junit.head" disabled)))
-    if [ "$total" -eq 0 ]; then
+    total=$(attribute "$junit" tests)
+    bad=$(($(attribute "$junit" failures) + $(attribute "$junit" skipped) + \
+        $(attribute "$junit" disabled)))
+    if [ "${total:-0}" -eq 0 ]; then
         total=1 bad=1
         echo "no test ran" >>"$log"
     fi
