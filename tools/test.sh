@@ -49,12 +49,12 @@ step() {
     return 1
 }
 
-# attribute FILE NAME: a number from the <testsuite> of ctest's JUnit file; empty if it is not there.
+# attribute FILE NAME: a number from the <testsuite> of ctest's JUnit file; 0 if it is not there.
 attribute() {
     local value
     value=$(sed '/<testcase/,$d' "$1" 2>/dev/null | grep -o "$2=\"[0-9]*\"" | head -n 1)
-    value=${value#*\"}
-    echo "${value%\"}"
+    value=${value#*\"} value=${value%\"}
+    echo "${value:-0}"
 }
 
 # suite NAME PRESET CTEST_ARGUMENT... : counts the tests of one run of ctest.
@@ -69,7 +69,7 @@ suite() {
     total=$(attribute "$junit" tests)
     bad=$(($(attribute "$junit" failures) + $(attribute "$junit" skipped) + \
         $(attribute "$junit" disabled)))
-    if [ "${total:-0}" -eq 0 ]; then
+    if [ "$total" -eq 0 ]; then
         total=1 bad=1
         echo "no test ran" >>"$log"
     fi
