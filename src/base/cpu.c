@@ -25,6 +25,7 @@
 #include <sys/sysctl.h>
 #endif
 
+#include "base/cgroup.h"
 #include "base/log.h"
 
 static uint32_t detected_flags;
@@ -162,6 +163,13 @@ void tandem__cpu_set_mask(uint32_t mask) {
     atomic_store(&flags_mask, mask);
 }
 
+const char *tandem__cpu_kernels(void) {
+    const uint32_t flags = tandem__cpu_flags();
+    if (flags & TANDEM_CPU_AVX512) return "avx512";
+    if (flags & TANDEM_CPU_AVX2) return "avx2";
+    return "c";
+}
+
 const char *tandem__cpu_name(void) {
     (void)pthread_once(&detect_once, detect);
     return detected_name;
@@ -194,19 +202,14 @@ bool tandem__cpu_mask_from_name(const char *name, uint32_t *mask) {
 }
 
 #if defined(__linux__)
-/* cgroup v2's "max 100000" or "150000 100000": quota and period in microseconds. */
-static int cgroup_cpu_limit(void) {
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file == NULL) return 0;
-    char line[64] = "";
-    const bool has_line = fgets(line, sizeof line, file) != NULL;
-    (void)fclose(file);
+/* Processors that one line of cpu.max allows: "max 100000" or "150000 100000", quota and period in
+ * microseconds; 0 = as many as there are. */
+static int quota_of(const char *line) {
     char *end = NULL;
-    const long quota = has_line ? strtol(line, &end, 10) : 0;
-    if (quota <= 0 || end == line) return 0; /* "max" */
+    const long quota = strtol(line, &end, 10);
+    if (quota <= 0 || end == line) return 0;
     const long period = strtol(end, NULL, 10);
-    if (period <= 0) return 0;
-    return (int)((quota + period - 1) / period);
+    return period <= 0 ? 0 : (int)((quota + period - 1) / period);
 }
 #endif
 
@@ -216,8 +219,11 @@ int tandem__cpu_count(void) {
     cpu_set_t set;
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
-    const int limit = cgroup_cpu_limit();
-    if (limit > 0 && limit < count) count = limit;
+    char line[64];
+    for (int level = 0; tandem__cgroup_line(level, "cpu.max", line, sizeof line); level++) {
+        const int limit = quota_of(line);
+        if (limit > 0 && limit < count) count = limit;
+    }
 #endif
     if (count <= 0) count = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : count;

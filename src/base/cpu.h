@@ -43,6 +43,9 @@ void tandem__cpu_set_mask(uint32_t mask);
  * "c" is 0, "native" everything. False for an unknown name. */
 bool tandem__cpu_mask_from_name(const char *name, uint32_t *mask);
 
+/* The newest level under the mask that kernels are written for: "avx512", "avx2" or "c". Static. */
+const char *tandem__cpu_kernels(void);
+
 /* Processors this process may use: affinity, then the cgroup's quota rounded up. At least 1. */
 int tandem__cpu_count(void);
 

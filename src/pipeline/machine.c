@@ -9,24 +9,12 @@
 #include <sys/sysctl.h>
 #endif
 
+#include "base/cgroup.h"
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "base/hub_cache.h"
 #include "model/locate.h"
 #include "tandem/engine.h"
-
-/* The newest level in use. Flags rise with the ladder inside an architecture. */
-static const char *kernels_word(void) {
-    static const struct {
-        uint32_t flag;
-        const char *word;
-    } levels[] = {{TANDEM_CPU_AVX512, "avx512"}, {TANDEM_CPU_AVX2, "avx2"}};
-    const uint32_t flags = tandem__cpu_flags();
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (flags & levels[i].flag) return levels[i].word;
-    }
-    return "c";
-}
 
 #ifdef __APPLE__
 
@@ -64,7 +52,26 @@ static int64_t meminfo_bytes(const char *name) {
     return bytes;
 }
 
-/* A file that holds one number; -1 if there is none ("max" as well). */
+/* The machine's memory, or what the control groups (cgroup v2) leave of it. */
+static void describe_memory(tandem_machine *machine) {
+    machine->memory_bytes = meminfo_bytes("MemTotal:");
+    machine->memory_available_bytes = meminfo_bytes("MemAvailable:");
+    char line[64];
+    for (int level = 0; tandem__cgroup_line(level, "memory.max", line, sizeof line); level++) {
+        const int64_t limit = strtoll(line, NULL, 10); /* 0 of "max": none */
+        if (limit <= 0) continue;
+        if (limit < machine->memory_bytes) machine->memory_bytes = limit;
+        if (!tandem__cgroup_line(level, "memory.current", line, sizeof line)) continue;
+        const int64_t used = strtoll(line, NULL, 10);
+        const int64_t left = used < limit ? limit - used : 0;
+        if (left < machine->memory_available_bytes) machine->memory_available_bytes = left;
+    }
+}
+
+#endif
+
+#ifdef __linux__
+/* A file that holds one number; -1 if there is none. */
 static int64_t file_number(const char *path) {
     FILE *file = fopen(path, "re");
     if (file == NULL) return -1;
@@ -75,19 +82,6 @@ static int64_t file_number(const char *path) {
     const int64_t value = has_line ? strtoll(line, &end, 10) : -1;
     return end == line ? -1 : value;
 }
-
-/* The machine's memory, or what the control group (cgroup v2) leaves of it. */
-static void describe_memory(tandem_machine *machine) {
-    machine->memory_bytes = meminfo_bytes("MemTotal:");
-    machine->memory_available_bytes = meminfo_bytes("MemAvailable:");
-    const int64_t limit = file_number("/sys/fs/cgroup/memory.max");
-    const int64_t used = file_number("/sys/fs/cgroup/memory.current");
-    if (limit <= 0) return;
-    if (limit < machine->memory_bytes) machine->memory_bytes = limit;
-    const int64_t left = used > 0 && used < limit ? limit - used : 0;
-    if (used > 0 && left < machine->memory_available_bytes) machine->memory_available_bytes = left;
-}
-
 #endif
 
 /* Linux: the processor's highest frequency allowed now over the highest it has. */
@@ -103,7 +97,7 @@ static int32_t speed_limit_percent(void) {
 void tandem_machine_describe(tandem_machine *machine) {
     *machine = (tandem_machine){
         .processor = tandem__cpu_name(),
-        .kernels = kernels_word(),
+        .kernels = tandem__cpu_kernels(),
         .processors = tandem__cpu_count(),
         .memory_bytes = -1,
         .memory_available_bytes = -1,

@@ -15,17 +15,10 @@ static bool has_dtype(tandem_dtype dtype) {
     return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16;
 }
 
-static const char *kernel_word(uint32_t flags) {
-    if (flags & TANDEM_CPU_AVX512) return "avx512";
-    if (flags & TANDEM_CPU_AVX2) return "avx2";
-    if (flags & TANDEM_CPU_NEON) return "neon";
-    return "plain C";
-}
-
 static void probe(tandem_probe *out) {
     *out = (tandem_probe){.is_available = true};
     (void)snprintf(out->device, sizeof out->device, "%s, %d threads, %s", tandem__cpu_name(),
-                   tandem__cpu_count(), kernel_word(tandem__cpu_flags()));
+                   tandem__cpu_count(), tandem__cpu_kernels());
 }
 
 static size_t larger(size_t a, size_t b) {
