@@ -64,6 +64,9 @@ typedef struct tandem_model_info {
     const char *family;
     const char *revision;
     const char *similarity; /* "cosine", "dot", ... */
+    const char *activation; /* of the feed-forward layers: "gelu", "silu", ... */
+    const char *positions;  /* "absolute", "rope", "alibi", "relative", "none" */
+    const char *pooling;    /* "mean", "cls", "lasttoken", ... */
     int64_t parameters;
     int32_t dimensions; /* of a vector, before truncation */
     int32_t hidden;
@@ -103,6 +106,18 @@ typedef struct tandem_lane_info {
  * only what the machine has is said. `lanes` has room for TANDEM_LANES_MAX. Returns their number.
  */
 TANDEM_API int tandem_lanes(const tandem_engine *engine, tandem_lane_info *lanes);
+
+/* One step of the network as a lane runs it: what is computed, where, by which kernel. Texts for
+ * people, borrowed for the call. */
+typedef void tandem_explain_function(void *context, const char *op, const char *where,
+                                     const char *how);
+
+/* Calls `say` for each step of the model on `lane` ("cpu", ...; NULL or "auto": the one that
+ * serves), in order; the steps of a layer come once, since all layers are alike. Opens the lane if
+ * need be: fails as that does, and with TANDEM_UNSUPPORTED for a lane that cannot tell. */
+TANDEM_API tandem_status tandem_engine_explain(tandem_engine *engine, const char *lane,
+                                               tandem_explain_function *say, void *context,
+                                               tandem_error *err) TANDEM_NODISCARD;
 
 typedef struct tandem_text {
     const char *ptr; /* UTF-8, need not end with NUL */

@@ -78,6 +78,12 @@ typedef struct tandem_capabilities {
     int64_t workspace_bytes; /* held by the lane for in_flight_max batches */
 } tandem_capabilities;
 
+/* One step of the network as a lane runs it, for people: what is computed ("query, key, value 1152
+ * x 384"), where ("2 threads"), by what ("tandem_gemm_f16_14x32__avx512"). Borrowed for the call.
+ */
+typedef void tandem_step_function(void *context, const char *op, const char *where,
+                                  const char *how);
+
 typedef struct tandem_lane tandem_lane; /* a backend's own type begins with what it likes */
 typedef uint64_t tandem_ticket;         /* 0 is no ticket */
 
@@ -119,6 +125,9 @@ typedef struct tandem_backend {
 
     /* NULL is allowed. Tickets still open are abandoned. */
     void (*close)(tandem_lane *lane);
+
+    /* Says each step of the plan in order, the layers' steps once: they are alike. May be NULL. */
+    void (*explain)(const tandem_lane *lane, tandem_step_function *say, void *context);
 } tandem_backend;
 
 /* Every backend this build knows of, in the order a user is shown them: ane, metal, cuda, cpu,

@@ -2,6 +2,7 @@
 /* The parts of `tandem bench`.
  *
  *     command_bench.c    options, tables, JSON, comparison with an earlier run
+ *     bench_mix.c        a replay of a traffic file instead (bench_mix.h)
  *     bench_measure.c    lanes and baseline in turn, so that heat and neighbours hit both
  *     bench_baseline.c   chooses the baseline: bench_peer.c, else bench_blas.c
  *     bench_peer.c       PyTorch or ONNX Runtime in a child process, by bench_peer.py

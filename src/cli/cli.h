@@ -55,10 +55,12 @@ typedef struct cli_settings {
     const char *order;
 
     bool is_json;
+    bool is_explained;
     int64_t tokens;
     int64_t batch; /* 0 = 1 for latency, a large one for throughput */
     double seconds;
     const char *compare;
+    const char *mix;    /* NULL = tables */
     const char *report; /* "" = a default name, NULL = none */
     const char *baseline;
     const char *python;

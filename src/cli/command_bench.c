@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "cli/bench.h"
+#include "cli/bench_mix.h"
 #include "cli/bench_table.h"
 #include "cli/cli.h"
 #include "cli/report.h"
@@ -36,6 +37,8 @@ static const cli_option options[] = {
      "what to compare with: the first of these that is installed"},
     {CLI_PATH, AT(python), "python", 0, false, "FILE", "python3", 0, 0,
      "the interpreter that has PyTorch or ONNX Runtime"},
+    {CLI_PATH, AT(mix), "mix", 0, false, "FILE", NULL, 0, 0,
+     "replay a traffic file instead: lines of AT_MS TOKENS [PRIORITY], # comments"},
     {CLI_SWITCH, AT(is_json), "json", 0, false, NULL, NULL, 0, 0,
      "one JSON object instead of the tables"},
     {CLI_MAYBE, AT(report), "report", 0, false, "FILE", NULL, 0, 0,
@@ -121,7 +124,7 @@ static tandem_status measure(bench_job *job, tandem_error *err) {
     return measure_table(job, true, batch > 0 ? batch : large_batch(job), err);
 }
 
-static tandem_status bench(bench_job *job, tandem_error *err) {
+static tandem_status bench_tables(bench_job *job, tandem_error *err) {
     const cli_settings *settings = job->settings;
     cli_bench_tables *tables = &job->tables;
     cli_bench_earlier earlier = {.is_loaded = false};
@@ -130,7 +133,15 @@ static tandem_status bench(bench_job *job, tandem_error *err) {
     }
     TANDEM_TRY(measure(job, err));
     TANDEM_TRY(cli_bench_tables_text(tables, &earlier, &job->text, err));
-    TANDEM_TRY(cli_bench_tables_json(tables, &job->json, err));
+    return cli_bench_tables_json(tables, &job->json, err);
+}
+
+static tandem_status bench(bench_job *job, tandem_error *err) {
+    const cli_settings *settings = job->settings;
+    if (settings->mix != NULL)
+        TANDEM_TRY(cli_bench_mix(&job->session, settings, &job->text, &job->json, err));
+    else
+        TANDEM_TRY(bench_tables(job, err));
     const tandem_buffer *out = settings->is_json ? &job->json : &job->text;
     (void)fwrite(out->ptr, 1, out->len, stdout);
     if (settings->report == NULL) return TANDEM_OK;
@@ -139,6 +150,8 @@ static tandem_status bench(bench_job *job, tandem_error *err) {
 }
 
 static cli_exit run(const cli_settings *settings) {
+    if (settings->mix != NULL && settings->compare != NULL)
+        return cli_usage(&cli_command_bench, "--compare is for the tables, not for --mix");
     static bench_job job; /* too large for a small stack */
     tandem_error err = {0};
     job = (bench_job){.settings = settings};
@@ -160,6 +173,7 @@ const cli_command cli_command_bench = {
                "Runtime, else the model's matrix products by the BLAS library of this machine.\n"
                "Lanes and baseline take turns; a ratio is the median over the pairs.\n",
     .example = "  tandem bench --shape bert-base\n"
+               "  tandem bench --mix bench/mixes/chat.txt\n"
                "  tandem bench --seconds 5 --json > before.json\n"
                "  tandem bench --seconds 5 --compare before.json\n",
     .groups = {&bench_group, &cli_group_model, &cli_group_common},

@@ -47,4 +47,9 @@ const tandem_kernels *tandem_kernels_get(void);
  * climb the ladder. */
 void tandem_kernels_fill(tandem_kernels *kernels, uint32_t cpu_flags);
 
+/* The name of a kernel of the registries, "tandem_gemm_f16_14x32__avx512": what it computes left of
+ * the __, for which instruction set right of it. "unlisted" for any other function. */
+typedef void tandem_kernel_function(void);
+const char *tandem_kernels_name(tandem_kernel_function *kernel);
+
 #endif

@@ -15,7 +15,6 @@
 
 #define DEFAULT_MODEL        "sentence-transformers/all-MiniLM-L6-v2"
 #define DEFAULT_BATCH_TOKENS 1024
-#define REASON_BYTES         sizeof(((tandem_result *)0)->reason)
 
 static const char *const class_words[] = {"none", "latency", "throughput", "background"};
 
@@ -76,7 +75,7 @@ tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tande
                            "lane: \"%s\", expected auto, ane, metal, cuda, cpu or ref", name);
     }
     if (found != NULL && found->probe.is_available) {
-        (void)snprintf(reason, REASON_BYTES, "asked for");
+        (void)snprintf(reason, PIPELINE_REASON_BYTES, "asked for");
     } else if (!is_auto(name) && fallback == TANDEM_FALLBACK_NONE) {
         return TANDEM_FAIL(err, DEVICE, "lane %s is not available: %s", name, found->probe.reason);
     } else {
@@ -85,10 +84,10 @@ tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tande
         if (found == NULL)
             return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
         if (is_auto(name))
-            (void)snprintf(reason, REASON_BYTES,
+            (void)snprintf(reason, PIPELINE_REASON_BYTES,
                            "first available of latency, throughput, background");
         else
-            (void)snprintf(reason, REASON_BYTES, "fallback: lane %s: %.80s", name, why);
+            (void)snprintf(reason, PIPELINE_REASON_BYTES, "fallback: lane %s: %.80s", name, why);
     }
     TANDEM_TRY(lane_open(engine, found, err));
     *lane = found;
@@ -181,7 +180,7 @@ static tandem_status engine_fill(const tandem_engine_options *options, tandem_en
     TANDEM_TRY(settle_dtype(engine, options->lane, err));
     TANDEM_TRY(list_prompts(engine, err));
     engine_lane *lane = NULL;
-    char reason[REASON_BYTES];
+    char reason[PIPELINE_REASON_BYTES];
     return tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err);
 }
 
@@ -238,6 +237,7 @@ void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info) {
         .prompt_names = engine->prompt_names,
         .is_normalized = plan->is_normalized,
     };
+    tandem__plan_words(plan, info);
 }
 
 const tandem_tokenizer *tandem_engine_tokenizer(const tandem_engine *engine) {

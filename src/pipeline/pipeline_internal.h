@@ -35,7 +35,8 @@ struct tandem_engine {
     int32_t batch_tokens; /* one batch holds at most this many, or one longer sequence */
 };
 
-#define STORE_BYTES_MAX ((size_t)1 << 36) /* of each growable buffer of one worker */
+#define PIPELINE_REASON_BYTES sizeof(((tandem_result *)0)->reason)
+#define STORE_BYTES_MAX       ((size_t)1 << 36) /* of each growable buffer of one worker */
 
 /* Most sequences of one batch, for bounded arrays. */
 #define PIPELINE_SEQUENCES_MAX 512
@@ -88,6 +89,9 @@ struct tandem_result_memory {
 tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
                                   engine_lane **lane, char *reason,
                                   tandem_error *err) TANDEM_NODISCARD;
+
+/* Fills the words of info that name the plan's choices. */
+void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info);
 
 /* Fills memory->units and the result's texts from the request's texts, on all threads. */
 tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_request *request,

@@ -6,6 +6,7 @@
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
  *     cpu_output.c   pooling, dense modules, head
+ *     cpu_explain.c  which kernel each step runs
  *
  * Every step computes each value in one order whatever the cut, so the cut is free to follow speed
  * alone and the bits stay. */
@@ -132,6 +133,9 @@ typedef struct cpu_span {
 
 tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
 void tandem__cpu_weights_close(cpu_weights *weights);
+
+/* See tandem_backend.explain. */
+void tandem__cpu_explain(const tandem_lane *lane, tandem_step_function *say, void *context);
 
 /* Bytes of all frames that batches of up to `tokens` need. */
 size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens);

@@ -191,4 +191,5 @@ const tandem_backend tandem__backend_cpu = {
     .wait = tandem__synchronous_wait,
     .abandon = tandem__synchronous_abandon,
     .close = close_lane,
+    .explain = tandem__cpu_explain,
 };

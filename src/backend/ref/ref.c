@@ -150,6 +150,13 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
     return TANDEM_OK;
 }
 
+static void explain(const tandem_lane *opaque, tandem_step_function *say, void *context) {
+    const ref_lane *lane = (const ref_lane *)(const void *)opaque;
+    char where[32];
+    (void)snprintf(where, sizeof where, "%d threads", tandem__pool_threads(lane->pool));
+    say(context, "every step", where, "plain C, sums in double");
+}
+
 const tandem_backend tandem__backend_ref = {
     .name = "ref",
     .lane_class = TANDEM_CLASS_NONE,
@@ -162,4 +169,5 @@ const tandem_backend tandem__backend_ref = {
     .wait = tandem__synchronous_wait,
     .abandon = tandem__synchronous_abandon,
     .close = close_lane,
+    .explain = explain,
 };

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an engine says of itself: the plan in words, and what runs where inside a lane. */
+#include "base/fail.h"
+#include "pipeline/pipeline_internal.h"
+
+static const char *activation_word(tandem_activation activation) {
+    switch (activation) {
+    case TANDEM_ACTIVATION_NONE:
+        return "none";
+    case TANDEM_ACTIVATION_GELU_ERF:
+        return "gelu";
+    case TANDEM_ACTIVATION_GELU_TANH:
+        return "gelu_tanh";
+    case TANDEM_ACTIVATION_SILU:
+        return "silu";
+    case TANDEM_ACTIVATION_RELU:
+        return "relu";
+    case TANDEM_ACTIVATION_TANH:
+        return "tanh";
+    }
+    return "unknown";
+}
+
+static const char *pooling_word(tandem_pooling pooling) {
+    switch (pooling) {
+    case TANDEM_POOLING_NONE:
+        return "none";
+    case TANDEM_POOLING_MEAN:
+        return "mean";
+    case TANDEM_POOLING_CLS:
+        return "cls";
+    case TANDEM_POOLING_MAX:
+        return "max";
+    case TANDEM_POOLING_LAST:
+        return "lasttoken";
+    case TANDEM_POOLING_WEIGHTED_MEAN:
+        return "weightedmean";
+    case TANDEM_POOLING_MEAN_SQRT:
+        return "mean_sqrt_len_tokens";
+    case TANDEM_POOLING_SPLADE:
+        return "splade";
+    }
+    return "unknown";
+}
+
+void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info) {
+    info->activation = activation_word(plan->activation);
+    info->positions = tandem__position_word(plan->position);
+    info->pooling = pooling_word(plan->pooling);
+}
+
+tandem_status tandem_engine_explain(tandem_engine *engine, const char *lane,
+                                    tandem_explain_function *say, void *context,
+                                    tandem_error *err) {
+    engine_lane *found = NULL;
+    char reason[PIPELINE_REASON_BYTES];
+    TANDEM_TRY(tandem__engine_lane(engine, lane, TANDEM_FALLBACK_NONE, &found, reason, err));
+    if (found->backend->explain == NULL)
+        return TANDEM_FAIL(err, UNSUPPORTED, "lane %s does not say", found->backend->name);
+    found->backend->explain(found->lane, say, context);
+    return TANDEM_OK;
+}
