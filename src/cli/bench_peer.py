@@ -13,6 +13,9 @@ import sys
 import time
 
 
+WORDS_MAX = 4096  # of the embedding table, of which a batch touches few rows
+
+
 def import_torch():
     import torch
     return torch
@@ -26,6 +29,7 @@ def torch_peer(torch, hidden, layers, heads, ffn, vocab, positions, threads):
         # Values do not change the time; a uniform fill is the fastest that holds no denormals.
         return torch.empty(shape).uniform_(-0.05, 0.05)
 
+    vocab = min(vocab, WORDS_MAX)
     words, places, types = tensor(vocab, hidden), tensor(positions, hidden), tensor(2, hidden)
     gain, shift = torch.ones(hidden), torch.zeros(hidden)
     stack = [
@@ -106,6 +110,7 @@ def import_onnx():
 
 def onnx_peer(packages, hidden, layers, heads, ffn, vocab, positions, threads):
     numpy, onnxruntime = packages
+    vocab = min(vocab, WORDS_MAX)
     largest = max(vocab, positions, 3 * hidden, ffn) * max(hidden, ffn)
     values = numpy.random.default_rng(1).uniform(-0.05, 0.05, largest).astype("<f4")
     parts = []
