@@ -24,6 +24,6 @@ echo "The vector of a text is one line of JSON:"
 echo "    \$ $tandem embed \"$query\""
 "$tandem" embed "$query" | cut -c 1-96 | sed 's/^/    /; s/$/.../'
 echo
-"$tandem" bench --shape bert-base --seconds 0.3
+"$tandem" bench --shape bert-base --seconds 0.6
 echo
 echo "Next: $tandem --help, docs/tour.md, make test"

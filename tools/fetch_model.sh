@@ -61,15 +61,18 @@ place() {
 
 # From the Hub, by a plain download that resumes. Fails quickly where there is no way to it.
 from_hub() {
-    local hash blob bytes file part
+    local hash blob bytes file part retries=0
     while read -r hash blob bytes file; do
         if is_whole "$root/blobs/$blob" "$hash" "$bytes"; then
             place "$root/blobs/$blob" "$blob" "$file"
             continue
         fi
         part=$root/blobs/$blob.incomplete
+        if [ -f "$part" ] && [ "$(bytes_of "$part")" -ge "$bytes" ]; then
+            rm -f "$part" # nothing to go on from
+        fi
         echo "  $endpoint: $file" >&2
-        curl -fsSL --connect-timeout 5 --retry 2 --speed-limit 1000 --speed-time 20 -C - \
+        curl -fsSL --connect-timeout 5 --retry $retries --speed-limit 1000 --speed-time 20 -C - \
             ${HF_TOKEN:+-H "Authorization: Bearer $HF_TOKEN"} \
             -o "$part" "$endpoint/$name/resolve/$commit/$file" </dev/null || return 1
         if ! is_whole "$part" "$hash" "$bytes"; then
@@ -78,6 +81,7 @@ from_hub() {
             return 1
         fi
         place "$part" "$blob" "$file"
+        retries=2 # there is a way to it: a failure from here on may be a short one
     done <<<"$files"
 }
 

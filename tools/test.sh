@@ -26,6 +26,7 @@ seconds_each=30 # of fuzzing
 passed=0
 failed=0
 mkdir -p "$logs"
+rm -f "$logs/summary"
 
 # report STATE NAME SECONDS NOTE
 report() { printf '%-6s %-36s %4ss  %s\n' "$1" "$2" "$3" "$4"; }
