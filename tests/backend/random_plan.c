@@ -85,7 +85,7 @@ static void make_layer(random_plan *made, const random_shape *shape, int index) 
     layer->down = linear_of(made, shape, hidden, shape->ffn);
     layer->ffn_norm = norm_of(made, shape, hidden);
     if (shape->position == TANDEM_POSITION_ROPE) layer->rope_theta = index % 2 ? 1e4f : 1.6e5f;
-    layer->rope_scale = 1.0f;
+    layer->rope_scale = index == 2 ? 0.25f : 1.0f;
     if (index % 2 == 0) layer->window = shape->window;
     made->plan.parameters = 0;
 }
@@ -94,7 +94,8 @@ static void make_embeddings(random_plan *made, const random_shape *shape) {
     tandem_plan *plan = &made->plan;
     const int64_t width = shape->embedding > 0 ? shape->embedding : shape->hidden;
     plan->word = view_of(made, shape->storage, VOCAB, width, 0.0f, 1.0f);
-    if (shape->position == TANDEM_POSITION_ABSOLUTE) {
+    if (shape->position == TANDEM_POSITION_ABSOLUTE ||
+        shape->position == TANDEM_POSITION_RELATIVE) {
         plan->position_offset = 2;
         plan->position_rows =
             view_of(made, shape->storage, shape->positions + 2, width, 0.0f, 0.5f);
@@ -128,6 +129,10 @@ static void make_top(random_plan *made, const random_shape *shape) {
         plan->labels = 3;
         plan->head_dense = linear_of(made, shape, shape->hidden + 5, shape->hidden);
         plan->head_activation = TANDEM_ACTIVATION_TANH;
+        if (shape->is_norm_first) {
+            plan->head_pooling = TANDEM_POOLING_MEAN;
+            plan->head_norm = norm_of(made, shape, shape->hidden + 5);
+        }
         plan->classifier = linear_of(made, shape, 3, shape->hidden + 5);
     }
 }
@@ -184,7 +189,7 @@ int64_t random_plan_bytes(const random_plan *made) {
                     bytes_of(&plan->type_rows) + norm_bytes(&plan->embedding_norm) +
                     linear_bytes(&plan->embedding_projection) + norm_bytes(&plan->final_norm) +
                     bytes_of(&plan->relative_bias) + linear_bytes(&plan->head_dense) +
-                    linear_bytes(&plan->classifier);
+                    norm_bytes(&plan->head_norm) + linear_bytes(&plan->classifier);
     for (int i = 0; i < plan->layer_count; i++) {
         const tandem_plan_layer *layer = &plan->layers[i];
         bytes += linear_bytes(&layer->query) + linear_bytes(&layer->key) +

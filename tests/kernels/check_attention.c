@@ -44,7 +44,7 @@ static head make_head(int tokens, int dims, int index, kc_values kind, bool has_
         .context = kc_buffer(KC_OUT, h.context_floats * 4),
         .context_stride = context_stride,
         .bias = bias,
-        .bias_stride = t,
+        .bias_stride = tokens,
         .scale = 1.0f / sqrtf((float)dims),
         .tokens = tokens,
         .head_dim = dims,
@@ -80,7 +80,7 @@ static void exact_row(const tandem_attention_args *args, int row, weights *out) 
         x[j] = sum * scale;
         out->h[j] = (args->head_dim + 2) * KC_U * scale * magnitude + 3.0 * KC_U * fabs(x[j]);
         if (args->bias != NULL) {
-            const double bias = (double)args->bias[(size_t)row * args->bias_stride + (size_t)j];
+            const double bias = (double)args->bias[row * args->bias_stride + j];
             x[j] += bias;
             if (isfinite(bias)) out->h[j] += KC_U * (fabs(bias) + fabs(x[j]));
         }

@@ -3,6 +3,7 @@
  *
  *     cpu.c          the table, open, submit, close
  *     cpu_weights.c  the plan's views into packed memory, in parallel
+ *     cpu_positions.c  tables of rotary angles and of biases on scores
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
  *     cpu_output.c   pooling, dense modules, head
@@ -42,6 +43,8 @@ typedef struct cpu_layer {
     cpu_linear down;   /* [H, F] */
     cpu_norm attention_norm;
     cpu_norm ffn_norm;
+    const float *rope; /* cpu_positions.c; NULL: no rotation */
+    const float *bias; /* cpu_positions.c, at distance 0 of head 0; NULL: nothing is added */
 } cpu_layer;
 
 typedef struct cpu_dense {
@@ -55,12 +58,14 @@ typedef struct cpu_weights {
     tandem_embed_table word; /* in the lane's dtype */
     tandem_embed_table position;
     tandem_embed_table type;
+    const float *relative; /* [buckets, N] or NULL */
     cpu_norm embedding_norm;
     cpu_linear embedding_projection;
     cpu_norm final_norm;
     cpu_layer *layers; /* [layer_count], NULL if there are none */
     cpu_dense *dense;  /* [dense_count], NULL if there are none */
     cpu_linear head_dense;
+    cpu_norm head_norm;
     cpu_linear classifier;
 } cpu_weights;
 
@@ -109,6 +114,9 @@ typedef struct cpu_lane {
     tandem_kernels kernels;
     tandem_capabilities capabilities;
     cpu_weights weights;
+    float *position_memory; /* [position_floats], NULL: none */
+    size_t position_floats;
+    size_t bias_stride; /* floats from head to head in a layer's bias */
     cpu_strides strides;
     bool has_gate; /* some layer has one */
     int row_block; /* rows whose activations stay in the second-level cache */
@@ -137,6 +145,10 @@ void tandem__cpu_weights_close(cpu_weights *weights);
 /* See tandem_backend.explain. */
 void tandem__cpu_explain(const tandem_lane *lane, tandem_step_function *say, void *context);
 
+/* The layers' rope and bias; after the weights. */
+tandem_status tandem__cpu_positions_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
+void tandem__cpu_positions_close(cpu_lane *lane);
+
 /* Bytes of all frames that batches of up to `tokens` need. */
 size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens);
 
@@ -145,6 +157,9 @@ size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens);
 void tandem__cpu_embed(const cpu_run *run, const cpu_frame *frame, cpu_span rows);
 void tandem__cpu_qkv(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
                      cpu_span panels);
+/* Rotary positions on the query and key of whole heads. */
+void tandem__cpu_rotate(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
+                        cpu_span heads);
 void tandem__cpu_attend(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
                         cpu_span heads, int worker);
 void tandem__cpu_project(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,

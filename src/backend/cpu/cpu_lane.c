@@ -99,24 +99,11 @@ static tandem_status open_workspace(cpu_lane *lane, tandem_error *err) {
     return TANDEM_OK;
 }
 
-static tandem_status check_support(const tandem_plan *plan, tandem_error *err) {
-    if (plan->position != TANDEM_POSITION_ABSOLUTE && plan->position != TANDEM_POSITION_NONE) {
-        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no %s positions yet",
-                           tandem__position_word(plan->position));
-    }
-    for (int i = 0; i < plan->layer_count; i++) {
-        if (plan->layers[i].rope_theta != 0.0f)
-            return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no rope positions yet");
-        if (plan->layers[i].window != 0)
-            return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no attention window yet");
-    }
-    return TANDEM_OK;
-}
-
 static void close_lane(tandem_lane *opaque) {
     cpu_lane *lane = (cpu_lane *)(void *)opaque;
     if (lane == NULL) return;
     if (lane->ws.memory != NULL) tandem__mem_free_aligned(lane->ws.memory, lane->ws.bytes);
+    tandem__cpu_positions_close(lane);
     tandem__cpu_weights_close(&lane->weights);
     (void)pthread_mutex_destroy(&lane->lock);
     tandem__mem_free(lane);
@@ -131,7 +118,6 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
                            (int)options->tokens_max, (int)options->sequences_max);
     }
     TANDEM_TRY(tandem__plan_check(plan, err));
-    TANDEM_TRY(check_support(plan, err));
     cpu_lane *lane = tandem__mem_calloc(1, sizeof *lane);
     if (lane == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the cpu lane");
     (void)pthread_mutex_init(&lane->lock, NULL);
@@ -148,6 +134,7 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
     set_sizes(lane);
     tandem_status status = open_workspace(lane, err);
     if (status == TANDEM_OK) status = tandem__cpu_weights_open(lane, err);
+    if (status == TANDEM_OK) status = tandem__cpu_positions_open(lane, err);
     if (status != TANDEM_OK) {
         close_lane((tandem_lane *)(void *)lane);
         return status;

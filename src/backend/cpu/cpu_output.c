@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From token vectors to the vectors of sequences. Pooling is done where the rows are, by the thread
  * that has just computed them; dense modules and the head follow for the whole batch. */
-#include <string.h>
-
 #include "backend/cpu/cpu_internal.h"
 
 /* Weighted means count positions from the sequence's start, also where the first ones are left out:
@@ -20,9 +18,8 @@ static void pool_weighted(const float *x, size_t stride, int skip, int rows, int
     }
 }
 
-static void pool_sequence(const cpu_run *run, const float *x, int rows, int skip, float *out) {
-    const cpu_lane *lane = run->lane;
-    const tandem_pooling pooling = lane->plan->pooling;
+static void pool_sequence(const cpu_lane *lane, tandem_pooling pooling, const float *x, int rows,
+                          int skip, float *out) {
     const int hidden = lane->plan->hidden;
     if (pooling == TANDEM_POOLING_WEIGHTED_MEAN && skip > 0) {
         pool_weighted(x, lane->strides.x, skip, rows, hidden, out);
@@ -35,19 +32,21 @@ static void pool_sequence(const cpu_run *run, const float *x, int rows, int skip
 
 void tandem__cpu_pool(const cpu_run *run, const cpu_frame *frame, int begin, int end) {
     const cpu_lane *lane = run->lane;
+    const tandem_plan *plan = lane->plan;
     const tandem_batch *batch = run->batch;
-    const size_t hidden = (size_t)lane->plan->hidden;
+    const bool wants_head = run->output == TANDEM_OUTPUT_HEAD;
+    const bool is_mean = plan->head_pooling == TANDEM_POOLING_MEAN;
+    const tandem_pooling of_head = is_mean ? TANDEM_POOLING_MEAN : TANDEM_POOLING_CLS;
+    if (!wants_head && run->output != TANDEM_OUTPUT_POOLED) return;
     for (int b = begin; b < end; b++) {
         const int first = batch->offsets[b] - frame->first;
+        const int rows = batch->offsets[b + 1] - batch->offsets[b];
+        const int skip = wants_head || batch->pool_skip == NULL ? 0 : batch->pool_skip[b];
         const float *x = frame->input + (size_t)first * lane->strides.x;
         float *pooled = lane->ws.pooled[0] + (size_t)b * lane->ws.pooled_stride;
-        if (run->output == TANDEM_OUTPUT_HEAD) {
-            memcpy(pooled, x, hidden * sizeof *pooled);
-        } else if (run->output == TANDEM_OUTPUT_POOLED) {
-            const int rows = batch->offsets[b + 1] - batch->offsets[b];
-            float *out = lane->plan->dense_count > 0 ? pooled : run->out + (size_t)b * hidden;
-            pool_sequence(run, x, rows, batch->pool_skip == NULL ? 0 : batch->pool_skip[b], out);
-        }
+        if (!wants_head && plan->dense_count == 0)
+            pooled = run->out + (size_t)b * (size_t)plan->hidden;
+        pool_sequence(lane, wants_head ? of_head : plan->pooling, x, rows, skip, pooled);
     }
 }
 
@@ -83,11 +82,23 @@ static void finish_head(const cpu_run *run) {
     const cpu_lane *lane = run->lane;
     const cpu_workspace *ws = &lane->ws;
     const cpu_linear *dense = &lane->weights.head_dense;
-    const float *x = ws->pooled[0];
+    const cpu_norm *norm = &lane->weights.head_norm;
+    float *x = ws->pooled[0];
     if (dense->w.panels != NULL) {
         apply(run, dense, (tandem_act)lane->plan->head_activation, x, ws->pooled_stride,
               ws->pooled[1], ws->pooled_stride);
         x = ws->pooled[1];
+    }
+    if (norm->gamma != NULL) {
+        const tandem_norm_args args = {.x = x,
+                                       .x_stride = ws->pooled_stride,
+                                       .y = x,
+                                       .y_stride = ws->pooled_stride,
+                                       .gamma = norm->gamma,
+                                       .beta = norm->beta,
+                                       .eps = lane->plan->norm_eps,
+                                       .hidden = lane->weights.classifier.w.k};
+        lane->kernels.norm.layernorm(&args, 0, run->batch->sequences);
     }
     apply(run, &lane->weights.classifier, TANDEM_ACT_NONE, x, ws->pooled_stride, run->out,
           (size_t)lane->plan->labels);

@@ -80,6 +80,7 @@ static void run_group(void *context, int tile, int worker) {
     const int end = lane->ws.group_offsets[group + 1];
     const int first = run->batch->offsets[begin];
     const cpu_span rows = {0, run->batch->offsets[end] - first};
+    const cpu_span heads = {0, lane->plan->heads};
     char *memory = lane->ws.frames + (size_t)worker * job->frame_bytes;
     cpu_frame frame = make_frame(lane, memory, first, rows.end);
     frame.qkv[1] = frame.qkv[0]; /* nobody else reads them */
@@ -91,7 +92,8 @@ static void run_group(void *context, int tile, int worker) {
             tandem__cpu_qkv(run, &frame, layer, tandem__cpu_share(rows, block, blocks),
                             tandem__cpu_panels(qkv));
         }
-        tandem__cpu_attend(run, &frame, layer, rows, (cpu_span){0, lane->plan->heads}, worker);
+        tandem__cpu_rotate(run, &frame, layer, rows, heads);
+        tandem__cpu_attend(run, &frame, layer, rows, heads, worker);
         tandem__cpu_rest(run, &frame, layer, rows);
     }
     tandem__cpu_pool(run, &frame, begin, end);
@@ -111,17 +113,18 @@ static void run_rows(void *context, int tile, int worker) {
     const cpu_run *run = job->run;
     const cpu_lane *lane = run->lane;
     const cpu_span rows = tandem__cpu_share((cpu_span){0, job->frame.rows}, tile, job->blocks);
+    const cpu_span heads = {0, lane->plan->heads};
     const int next = job->layer + 1;
     if (job->layer < 0) {
         tandem__cpu_embed(run, &job->frame, rows);
     } else {
-        const cpu_span heads = {0, lane->plan->heads};
         tandem__cpu_attend(run, &job->frame, job->layer, rows, heads, worker);
         tandem__cpu_rest(run, &job->frame, job->layer, rows);
     }
     if (next == lane->plan->layer_count) return;
     tandem__cpu_qkv(run, &job->frame, next, rows,
                     tandem__cpu_panels(&lane->weights.layers[next].qkv));
+    tandem__cpu_rotate(run, &job->frame, next, rows, heads);
 }
 
 static void forward_by_rows(const cpu_run *run) {
@@ -190,6 +193,7 @@ static void run_heads(void *context, int tile, int worker) {
     const int columns = 3 * lane->plan->head_dim;
     const cpu_span panels = {heads.begin * columns / nr, (heads.end * columns + nr - 1) / nr};
     tandem__cpu_qkv(job->run, &job->frame, job->layer, rows, panels);
+    tandem__cpu_rotate(job->run, &job->frame, job->layer, rows, heads);
     tandem__cpu_attend(job->run, &job->frame, job->layer, rows, heads, worker);
 }
 

@@ -132,25 +132,62 @@ void tandem__cpu_qkv(const cpu_run *run, const cpu_frame *frame, int layer, cpu_
     tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
 }
 
-/* Rows of one sequence: `first` is its first row in the frame, rows count from there. */
-static void attend_sequence(const cpu_run *run, const cpu_frame *frame, int layer, int first,
-                            int tokens, cpu_span rows, cpu_span heads, float *scratch) {
+/* A sequence in a frame: its first row there, its tokens, and the query rows wanted, counted from
+ * its start. */
+typedef struct sequence_rows {
+    int first;
+    int tokens;
+    cpu_span queries;
+} sequence_rows;
+
+/* Queries of one head over keys [begin, end) of the sequence. */
+static void attend_head(const cpu_run *run, const cpu_frame *frame, int layer,
+                        const sequence_rows *rows, cpu_span keys, int head, float *scratch) {
     const cpu_lane *lane = run->lane;
+    const cpu_layer *weights = &lane->weights.layers[layer];
     const size_t dim = (size_t)lane->plan->head_dim;
-    const float *qkv = frame->qkv[layer & 1] + (size_t)first * lane->strides.qkv;
-    float *context = frame->context + (size_t)first * lane->strides.context;
+    const size_t row = (size_t)(rows->first + keys.begin);
+    const float *q = frame->qkv[layer & 1] + row * lane->strides.qkv + 3 * dim * (size_t)head;
+    const float *bias = weights->bias;
+    if (bias != NULL) bias += (size_t)head * lane->bias_stride;
+    const tandem_attention_args args = {.q = q,
+                                        .k = q + dim,
+                                        .v = q + 2 * dim,
+                                        .stride = lane->strides.qkv,
+                                        .context = frame->context + row * lane->strides.context +
+                                                   dim * (size_t)head,
+                                        .context_stride = lane->strides.context,
+                                        .bias = bias,
+                                        .bias_stride = -1,
+                                        .scale = lane->plan->attention_scale,
+                                        .tokens = keys.end - keys.begin,
+                                        .head_dim = (int)dim};
+    lane->kernels.attention.run(&args, rows->queries.begin - keys.begin,
+                                rows->queries.end - keys.begin, scratch);
+}
+
+/* With a window, queries are taken a few at a time and see only the keys that some of them may. The
+ * range begins at a multiple of the kernels' 16 lanes, so that sums keep their order; what the
+ * table of biases hides adds exact zeros to them. */
+static void attend_sequence(const cpu_run *run, const cpu_frame *frame, int layer,
+                            const sequence_rows *rows, cpu_span heads, float *scratch) {
+    enum { QUERIES = 64, LANES = 16 };
+    const int window = run->lane->plan->layers[layer].window;
+    const cpu_span all = {0, rows->tokens};
     for (int head = heads.begin; head < heads.end; head++) {
-        const float *q = qkv + 3 * dim * (size_t)head;
-        const tandem_attention_args args = {.q = q,
-                                            .k = q + dim,
-                                            .v = q + 2 * dim,
-                                            .stride = lane->strides.qkv,
-                                            .context = context + dim * (size_t)head,
-                                            .context_stride = lane->strides.context,
-                                            .scale = lane->plan->attention_scale,
-                                            .tokens = tokens,
-                                            .head_dim = (int)dim};
-        lane->kernels.attention.run(&args, rows.begin, rows.end, scratch);
+        if (window == 0) {
+            attend_head(run, frame, layer, rows, all, head, scratch);
+            continue;
+        }
+        for (int query = rows->queries.begin; query < rows->queries.end; query += QUERIES) {
+            sequence_rows part = *rows;
+            part.queries.begin = query;
+            if (query + QUERIES < part.queries.end) part.queries.end = query + QUERIES;
+            const int low = query - window > 0 ? (query - window) / LANES * LANES : 0;
+            const int left = rows->tokens - part.queries.end;
+            const cpu_span keys = {low, left > window ? part.queries.end + window : rows->tokens};
+            attend_head(run, frame, layer, &part, keys, head, scratch);
+        }
     }
 }
 
@@ -166,8 +203,8 @@ void tandem__cpu_attend(const cpu_run *run, const cpu_frame *frame, int layer, c
         const int end = batch->offsets[sequence + 1] - frame->first;
         TANDEM_ASSERT(first >= 0 && end <= frame->rows);
         const int stop = end < rows.end ? end : rows.end;
-        attend_sequence(run, frame, layer, first, end - first,
-                        (cpu_span){row - first, stop - first}, heads, scratch);
+        const sequence_rows part = {first, end - first, {row - first, stop - first}};
+        attend_sequence(run, frame, layer, &part, heads, scratch);
         row = stop;
     }
 }

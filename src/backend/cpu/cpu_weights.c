@@ -198,9 +198,16 @@ static void take_all(weight_walk *walk) {
     cpu_weights *weights = &walk->lane->weights;
     walk->layer = -1;
     weights->word = take_table(walk, &plan->word, "embeddings.word");
-    if (plan->position == TANDEM_POSITION_ABSOLUTE)
+    if (plan->position_rows.data != NULL)
         weights->position = take_table(walk, &plan->position_rows, "embeddings.position");
     if (plan->types > 0) weights->type = take_table(walk, &plan->type_rows, "embeddings.type");
+    if (plan->position == TANDEM_POSITION_RELATIVE) {
+        const tandem_view *view = &plan->relative_bias;
+        float *relative = reserve(walk, (size_t)(view->rows * view->cols) * sizeof *relative);
+        push_copy(walk, view, 0, view->rows, relative, TANDEM_DTYPE_F32, "");
+        name_pieces(walk, walk->piece_count - 1, "relative_bias");
+        weights->relative = relative;
+    }
     weights->embedding_norm = take_norm(walk, &plan->embedding_norm, "embeddings.norm");
     take_linear(walk, &plan->embedding_projection, &weights->embedding_projection,
                 "embeddings.projection");
@@ -215,6 +222,7 @@ static void take_all(weight_walk *walk) {
         weights->dense[i].activation = (tandem_act)plan->dense[i].activation;
     }
     take_linear(walk, &plan->head_dense, &weights->head_dense, "head.dense");
+    weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");
     take_linear(walk, &plan->classifier, &weights->classifier, "classifier");
 }
 

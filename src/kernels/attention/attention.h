@@ -6,8 +6,9 @@
  *   q, k, v   [L, D] f32 each, rows `stride` apart: views into the packed batch's [T, 3·N·D] result
  *             of the fused query-key-value product, at the sequence's first token and the head's
  *             first column
- *   bias      [L, L] f32 added to the scaled scores (MPNet, ALiBi, relative positions), row stride
- *             of its own, or NULL; -inf hides a key; a row hidden altogether is NaN
+ *   bias      [L, L] f32 added to the scaled scores (MPNet, ALiBi, relative positions), or NULL;
+ *             row stride of its own: -1 reads a table by distance key - query from its middle;
+ *             -inf hides a key; a row hidden altogether is NaN
  *   context   [L, D] f32, rows `context_stride` apart; must not overlap q, k, v
  *
  * Scores never exist as [N, L, L]: a few rows of them live in the scratch at a time, with the
@@ -33,7 +34,7 @@ typedef struct tandem_attention_args {
     float *context;
     size_t context_stride;
     const float *bias;
-    size_t bias_stride;
+    ptrdiff_t bias_stride;
     float scale;
     int tokens;   /* L, at least 1 */
     int head_dim; /* D, at least 1 */

@@ -8,7 +8,7 @@
 
 static void score_row(const tandem_attention_args *args, int row, float *scores) {
     const float *q = args->q + (size_t)row * args->stride;
-    const float *bias = args->bias == NULL ? NULL : args->bias + (size_t)row * args->bias_stride;
+    const float *bias = args->bias == NULL ? NULL : args->bias + row * args->bias_stride;
     for (int key = 0; key < args->tokens; key++) {
         const float *k = args->k + (size_t)key * args->stride;
         float sum = 0.0f;

@@ -154,7 +154,7 @@ static void softmax_rows(const tandem_attention_args *args, int row, int m, floa
                          size_t ld_scores, float *inverses) {
     for (int i = 0; i < m; i++) {
         float *at = scores + (size_t)i * ld_scores;
-        const size_t bias_at = (size_t)(row + i) * args->bias_stride;
+        const ptrdiff_t bias_at = (row + i) * args->bias_stride;
         const float *bias = args->bias == NULL ? NULL : args->bias + bias_at;
         const float maximum = row_maximum(at, args->tokens, bias, args->scale);
         const float scale = args->bias == NULL ? args->scale : 1.0f;
