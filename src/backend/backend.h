@@ -186,4 +186,7 @@ bool tandem__floats_are_finite(const float *values, size_t count);
  * plan->relative_bias as f32. */
 float tandem__plan_bias(const tandem_plan *plan, const float *relative, int head, int distance);
 
+/* "absolute", "rope", ... for messages. */
+const char *tandem__position_word(tandem_position position);
+
 #endif

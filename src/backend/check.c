@@ -354,3 +354,19 @@ float tandem__plan_bias(const tandem_plan *plan, const float *relative, int head
     }
     return 0.0f;
 }
+
+const char *tandem__position_word(tandem_position position) {
+    switch (position) {
+    case TANDEM_POSITION_NONE:
+        return "none";
+    case TANDEM_POSITION_ABSOLUTE:
+        return "absolute";
+    case TANDEM_POSITION_ROPE:
+        return "rope";
+    case TANDEM_POSITION_ALIBI:
+        return "alibi";
+    case TANDEM_POSITION_RELATIVE:
+        return "relative";
+    }
+    return "unknown";
+}
