@@ -27,6 +27,7 @@ files=$(grep -v '^#' "$(dirname "$0")/minilm.txt")
 
 home=${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}
 cache=${HF_HUB_CACHE:-${HUGGINGFACE_HUB_CACHE:-$home/hub}}
+# shellcheck disable=SC2088 # a tilde that came from a file of settings
 case $cache in "~" | "~/"*) cache=$HOME${cache#"~"} ;; esac
 root=$cache/models--${name//\//--}
 snapshot=$root/snapshots/$commit
