@@ -39,6 +39,7 @@ class tandem_request(ctypes.Structure):
 class tandem_result(ctypes.Structure):
     _fields_ = [("vectors", c_floats), ("texts", ctypes.c_void_p), ("count", c_size),
                 ("rows", c_size), ("dimensions", c_int), ("failed", c_size),
+                ("first_failed", c_size),
                 ("truncated", c_size), ("lane", c_text), ("dtype", c_text),
                 ("reason", ctypes.c_char * 120), ("tokenize_ns", ctypes.c_uint64),
                 ("infer_ns", ctypes.c_uint64), ("tokens", ctypes.c_int64),
