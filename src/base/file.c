@@ -30,8 +30,9 @@ tandem_status tandem__fail_errno(tandem_error *err, const char *path, const char
     return TANDEM_FAIL(err, IO, "%s: %s: %s (errno %d)", path, what, reason, code);
 }
 
+/* O_NONBLOCK: to open a FIFO must not wait for its writer; a regular file does not care. */
 static tandem_status open_regular(const char *path, int *fd, size_t *len, tandem_error *err) {
-    const int handle = open(path, O_RDONLY | O_CLOEXEC);
+    const int handle = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (handle < 0) return tandem__fail_errno(err, path, "cannot open");
     struct stat info;
     if (fstat(handle, &info) != 0) {
@@ -42,7 +43,7 @@ static tandem_status open_regular(const char *path, int *fd, size_t *len, tandem
     if (!S_ISREG(info.st_mode)) {
         (void)close(handle);
         return TANDEM_FAIL(err, INVALID, "%s: is %s, expected a regular file", path,
-                           S_ISDIR(info.st_mode) ? "a directory" : "no regular file");
+                           S_ISDIR(info.st_mode) ? "a directory" : "a device, pipe or socket");
     }
     *fd = handle;
     *len = (size_t)info.st_size;

@@ -172,6 +172,40 @@ static void yajl_release(void *ctx, void *bytes) {
     tandem__mem_free(block);
 }
 
+/* The code unit of an escape "\\uXXXX" at `at`, or 0 where there is none. */
+static uint32_t escaped_unit(tandem_str text, size_t at) {
+    if (text.len - at < 6 || text.ptr[at] != '\\' || text.ptr[at + 1] != 'u') return 0;
+    uint32_t unit = 0;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        const unsigned char c = (unsigned char)text.ptr[i];
+        const uint32_t letter = (c | 0x20u) - 'a';
+        const uint32_t digit = c >= '0' && c <= '9' ? c - (uint32_t)'0' : letter + 10;
+        if (digit > 15) return 0;
+        unit = unit << 4 | digit;
+    }
+    return unit;
+}
+
+/* Offset of the first escape that is half of a surrogate pair, `text.len` if there is none. yajl
+ * would make another character of it without a word. */
+static size_t find_lone_surrogate(tandem_str text) {
+    for (size_t at = 0; at < text.len;) {
+        const char *next = memchr(text.ptr + at, '\\', text.len - at);
+        if (next == NULL) return text.len;
+        at = (size_t)(next - text.ptr);
+        const uint32_t unit = escaped_unit(text, at);
+        if (unit >= 0xdc00 && unit <= 0xdfff) return at;
+        if (unit >= 0xd800 && unit <= 0xdbff) {
+            const uint32_t low = text.len - at > 6 ? escaped_unit(text, at + 6) : 0;
+            if (low < 0xdc00 || low > 0xdfff) return at;
+            at += 12;
+        } else {
+            at += 2;
+        }
+    }
+    return text.len;
+}
+
 static tandem_status fail_at(tandem_str text, size_t at, const char *why, tandem_error *err) {
     size_t line = 1;
     size_t line_start = 0;
@@ -236,6 +270,10 @@ tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tan
                                  tandem_error *err) {
     const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
     if (valid != text.len) return fail_at(text, valid, "byte is not UTF-8", err);
+    const size_t lone = find_lone_surrogate(text);
+    if (lone != text.len) {
+        return fail_at(text, lone, "half of a surrogate pair, which is no character", err);
+    }
     builder b = {.input = text, .arena = arena, .status = TANDEM_OK, .err = err};
     if (!run_guarded(&b)) b.status = TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
     while (b.blocks != NULL) yajl_release(&b, b.blocks->bytes);

@@ -153,7 +153,7 @@ static tandem_status bind_one(const bind_job *job, const tandem_binding *binding
         return bind_pair(job, want, binding->flags, TANDEM_ROLE_SHIFT, &norm->gamma, &norm->beta,
                          err);
     }
-    if (want.rows == 0) return TANDEM_OK; /* a model without token types */
+    if (want.rows == 0) want.is_optional = true; /* no token types: then no tensor for them */
     return take(job->supply, &want, slot, job->parameters, err);
 }
 

@@ -216,6 +216,10 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
         chain->has_pooling = true;
         TANDEM_TRY(
             tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
+        if (root == NULL) {
+            return TANDEM_FAIL(err, NOT_FOUND, "%s/config.json: no such file, a Pooling needs it",
+                               inner);
+        }
         return tandem__folder_blame(folder, inner, "config.json", read_pooling(root, modules, err),
                                     err);
     }

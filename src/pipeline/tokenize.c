@@ -175,6 +175,11 @@ static tandem_status set_options(tokenize_job *job, tandem_error *err) {
         const int32_t special =
             tandem_tokenizer_special_count(job->engine->tokenizer, request->pairs != NULL);
         const int32_t room = length - special;
+        if (room < 1) {
+            return TANDEM_FAIL(err, INVALID,
+                               "max_length: %d, expected over %d to split: special tokens fill it",
+                               length, special);
+        }
         job->options.keep_overflow = true;
         job->options.stride = room > 8 ? room / 8 : 0;
     }

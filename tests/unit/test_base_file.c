@@ -76,7 +76,13 @@ static void errors_name_the_path(void **state) {
     assert_non_null(strstr(err.message, "is a directory, expected a regular file"));
     tandem_error_clear(&err);
     assert_int_equal(tandem__file_map("/dev/null", &map, &err), TANDEM_INVALID);
-    assert_non_null(strstr(err.message, "no regular file"));
+    assert_non_null(strstr(err.message, "is a device, pipe or socket"));
+    char pipe_path[TANDEM_PATH_MAX];
+    tandem_error_clear(&err);
+    assert_int_equal(tandem__path_join(folder, "pipe", pipe_path, NULL), TANDEM_OK);
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    assert_int_equal(tandem__file_map(pipe_path, &map, &err), TANDEM_INVALID); /* and at once */
+    assert_int_equal(unlink(pipe_path), 0);
     tandem_error_clear(&err);
     folder_write_text(folder, "file", "x");
     char below[TANDEM_PATH_MAX];

@@ -111,6 +111,11 @@ static void refuses_what_is_no_json(void **state) {
     refuse(state, TANDEM_STR("\"\\x\""), "not valid JSON");
     refuse(state, TANDEM_STR("[\n\n\"\xff\"]"), "at line 3, byte 2: byte is not UTF-8");
     refuse(state, TANDEM_STR("\"\xed\xa0\x80\""), "byte is not UTF-8");
+    refuse(state, TANDEM_STR("[\"ab\\uDC00\"]"), "at line 1, byte 5: half of a surrogate pair");
+    refuse(state, TANDEM_STR("\"\\ud83d\\u0041\""), "half of a surrogate pair");
+    refuse(state, TANDEM_STR("\"\\ud83d"), "half of a surrogate pair");
+    const tandem_json *pair = parse(state, "\"\\ud83d\\ude00 \\\\ud800\"");
+    assert_true(tandem__str_is(pair->text, "\xf0\x9f\x98\x80 \\ud800"));
 }
 
 static void refuses_deep_nesting(void **state) {

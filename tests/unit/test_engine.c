@@ -152,6 +152,8 @@ static void test_long_texts(void **state) {
     request.split_long = true;
     infer(engine, &request, &result);
     assert_int_equal(result.texts[0].dropped, 0);
+    request.max_length = 2;
+    fails(engine, &request, TANDEM_INVALID, "max_length: 2, expected over 2 to split");
     assert_int_equal(result.truncated, 0);
     assert_true(result.texts[0].tokens > 600);
     assert_true(fabs(length_of(result.vectors, H) - 1) < 1e-6);

@@ -57,6 +57,8 @@ static void refuses_sizes(void **state) {
     static const refusal cases[] = {
         {CONFIG, "\"hidden_size\": 32", "\"hidden_size\": \"abc\"", TANDEM_FORMAT,
          "memory/config.json: hidden_size: \"abc\", expected an integer from 1 to 65536"},
+        {CONFIG, "\"type_vocab_size\": 2", "\"type_vocab_size\": 0", TANDEM_FORMAT,
+         "token_type_embeddings.weight: shape [2,32], expected [0,32]"},
         {CONFIG, "\"hidden_size\": 32", "\"hidden_size\": 0", TANDEM_FORMAT, "hidden_size: 0"},
         {CONFIG, "\"hidden_size\": 32", "\"hidden_size\": 32.5", TANDEM_FORMAT, "32.5"},
         {CONFIG, "\"hidden_size\": 32", "\"hidden_size\": 30", TANDEM_FORMAT,
@@ -136,6 +138,8 @@ static void refuses_modules(void **state) {
         {MODULES, NULL, "[" MODULE("Transformer", "c:x") "]", TANDEM_FORMAT, "path: \"c:x\""},
         {MODULES, NULL, "[" MODULE("Transformer", "0_T") "]", TANDEM_NOT_FOUND,
          "memory/0_T/config.json: no such file"},
+        {MODULES, NULL, "[" MODULE("Transformer", "") "," MODULE("Pooling", "2_Pooling") "]",
+         TANDEM_NOT_FOUND, "2_Pooling/config.json: no such file"},
         {MODULES, NULL, "[" MODULE("Transformer", "") "," MODULE("Transformer", "") "]",
          TANDEM_UNSUPPORTED, "two Transformer modules"},
         {MODULES, NULL, "[" MODULE("Pooling", "1_Pooling") "]", TANDEM_UNSUPPORTED,
