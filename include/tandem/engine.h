@@ -9,6 +9,7 @@
  *     const tandem_request request = {.texts = &text, .count = 1};
  *     tandem_result result = {0};
  *     if (tandem_engine_infer(engine, &request, &result, &err)) { puts(err.message); return 1; }
+ *     if (result.failed > 0) puts(err.message); // a bad text fails alone: its vector is zero
  *     // result.vectors is [1, result.dimensions]
  *     tandem_result_deinit(&result);
  *     tandem_engine_close(engine);

@@ -230,6 +230,7 @@ tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_requ
     TANDEM_TRY(
         tandem__buffer_reserve(&memory->places, request->count * sizeof(pipeline_place), err));
     const size_t tiles = (request->count + TEXTS_PER_TILE - 1) / TEXTS_PER_TILE;
-    tandem__pool_run(engine->pool, (int)tiles, encode_tile, &job);
+    /* One tile is the caller's own: another thread would only have to grow its store as well. */
+    tandem__pool_run(tiles > 1 ? engine->pool : NULL, (int)tiles, encode_tile, &job);
     return gather_units(request, result, err);
 }
