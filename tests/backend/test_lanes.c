@@ -63,9 +63,9 @@ static const random_shape shapes[] = {
 /* clang-format on */
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* Builds without optimisation and ThreadSanitizer's take a part of the cases: they look for other
+/* Builds without optimisation or with sanitizers take a part of the cases: they look for other
  * faults than numbers. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_THREAD__)
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 enum { IS_THOROUGH = 1 };
 #else
 enum { IS_THOROUGH = 0 };

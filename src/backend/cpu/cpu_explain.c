@@ -27,7 +27,7 @@ static void say_product(const explanation *e, const char *op, const cpu_linear *
     const tandem_gemm_kernels *gemm = &e->lane->kernels.gemm;
     const tandem_gemm_kernel *wide = &gemm->wide[linear->w.dtype];
     char label[TEXT_BYTES];
-    char how[2 * TEXT_BYTES];
+    char how[4 * TEXT_BYTES];
     char few[TEXT_BYTES] = "";
     char fused[TEXT_BYTES] = "";
     (void)snprintf(label, sizeof label, "%s %d x %d", op, linear->w.n, linear->w.k);
