@@ -19,7 +19,7 @@
 #include "base/dtype.h"
 
 enum {
-    GROUP_TOKENS = 192,     /* of a tile by sequences: weights pass by once for all of them */
+    GROUP_TOKENS = 128,     /* of a tile by sequences: weights pass by once for all of them */
     GROUP_SPLITS_MAX = 4,   /* times that groups are made smaller for the threads' balance */
     IMBALANCE_NUM = 9,      /* one thread may get 9/8 of the mean */
     IMBALANCE_DEN = 8,      /* */
