@@ -15,6 +15,7 @@
 #define FILE_BYTES_MAX ((size_t)16 << 20)
 #define TREE_BYTES_MAX ((size_t)64 << 20)
 #define NAME_CELLS     24
+#define RUNS_FEW       3
 
 static void copy_str(tandem_str from, char *to, size_t size) {
     const size_t len = from.len < size - 1 ? from.len : size - 1;
@@ -174,9 +175,13 @@ tandem_status cli_bench_tables_text(const cli_bench_tables *tables,
         }
         TANDEM_TRY(push_row(tables, i, baseline, earlier, out, err));
     }
-    TANDEM_TRY(tandem__buffer_printf(out, err, "\nMedians of %d runs, %d threads on %s (%s).\n",
-                                     runs, tables->threads, tables->machine.processor,
-                                     tables->machine.kernels));
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\nMedians of %d run%s, %d threads on %s (%s).\n",
+                                     runs, runs == 1 ? "" : "s", tables->threads,
+                                     tables->machine.processor, tables->machine.kernels));
+    if (runs < RUNS_FEW) {
+        TANDEM_TRY(tandem__buffer_printf(
+            out, err, "So few are a rough idea: --seconds 10 gives steadier figures.\n"));
+    }
     if (!earlier->is_loaded) return TANDEM_OK;
     if (strcmp(earlier->processor, tables->machine.processor) != 0) {
         TANDEM_TRY(tandem__buffer_printf(out, err, "Compared with another machine: %s.\n",

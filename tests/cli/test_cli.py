@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import random
-import re
 import signal
 import stat
 import struct
@@ -420,46 +419,6 @@ class Lanes(Tiny):
         self.assertTrue(os.path.exists(self.path("named.md")), result.stderr)
 
 
-class Explain(Case):
-    def explain(self, *args, **kwargs):
-        out = self.done("doctor", "-m", TINY, "--explain", "--json", *args, **kwargs)
-        return json.loads(out)["explain"]
-
-    def test_plan(self):
-        plan = self.explain()["plan"]
-        self.assertEqual((plan["hidden"], plan["activation"], plan["positions"], plan["pooling"]),
-                         (HIDDEN, "gelu", "absolute", "mean"))
-
-    def test_lanes(self):
-        lanes = {lane["name"]: lane for lane in self.explain()["lanes"]}
-        for lane in lanes.values():
-            self.assertGreater(lane["weights_bytes"], 0)
-            self.assertGreater(lane["workspace_bytes"], 0)
-            self.assertTrue(all(s["op"] and s["where"] and s["how"] for s in lane["steps"]))
-        self.assertEqual((lanes["cpu"]["dtype"], lanes["ref"]["dtype"]), ("f16", "f32"))
-
-    def test_kernels_are_those_of_the_instruction_set(self):
-        names = {}
-        for isa in ("c", "native"):
-            lanes = {n["name"]: n for n in self.explain(env={"TANDEM_CPU": isa})["lanes"]}
-            how = " ".join(step["how"] for step in lanes["cpu"]["steps"])
-            self.assertNotIn("unlisted", how)
-            names[isa] = re.findall(r"tandem_(\w+?)__(\w+)", how)
-        self.assertEqual({isa for _, isa in names["c"]}, {"c"})
-        ops = {name.split("_")[0] for name, _ in names["c"]}
-        self.assertEqual(ops, {"activation", "attention", "convert", "embed", "gemm", "layernorm"})
-        newest = json.loads(self.done("doctor", "--json"))["machine"]["kernels"]
-        self.assertEqual({isa for _, isa in names["native"]}, {newest})
-
-    def test_text(self):
-        text = self.done("doctor", "-m", TINY, "--explain").decode()
-        self.assertRegex(text, r"(?m)^lane cpu +f16, weights .*, workspace ")
-        self.assertRegex(text, r"(?m)^  attention  +\d+ threads? +tandem_attention_f32__")
-
-    def test_no_model(self):
-        self.assertIn("nobody/nothing", self.failed("doctor", "-m", "nobody/nothing", "--explain"))
-
-
 class Tokenize(Tiny):
     def test_rows(self):
         for row in rows(self.done("tokenize", "-m", TINY, "the cat", "")):
@@ -515,105 +474,6 @@ class Tokenize(Tiny):
                 self.write("bare/" + name, f.read())
         self.assertEqual(self.done("tokenize", "-m", self.path("bare"), "cat"),
                          self.done("tokenize", "-m", TINY, "cat"))
-
-
-class Bench(Case):
-    ARGS = ["bench", "-m", TINY, "--tokens", "16", "--seconds", "0.03", "--baseline", "none"]
-
-    def test_json(self):
-        out = json.loads(self.done(*self.ARGS, "--json"))
-        self.assertIn("lane", [row["kind"] for row in out["rows"]])
-        for row in out["rows"]:
-            if row["runs"] == 0:
-                self.assertTrue(row["note"], row)
-                continue
-            self.assertLessEqual(row["p50_ms"], row["p95_ms"])
-            self.assertLessEqual(row["p95_ms"], row["p99_ms"])
-            self.assertGreater(row["texts_per_s"], 0)
-        self.assertEqual({row["throughput"] for row in out["rows"]}, {False, True})
-
-    def test_compare_and_report(self):
-        path = self.write("before.json", self.done(*self.ARGS, "--batch", "2", "--json"))
-        text = self.done(*self.ARGS, "--batch", "2", "--compare", path, "--report", "r.md",
-                         stderr=None).decode()
-        self.assertRegex(text, r"cpu .* \[was .* ms, .*x (faster|slower) now\]")
-        self.assertIn("└──", text)
-        with open(self.path("r.md"), encoding="utf-8") as f:
-            report = f.read()
-        for word in ('"rows":', "processor  ", "  cuda   missing", "Throughput ("):
-            self.assertIn(word, report)
-        self.done(*self.ARGS, "--report", "quiet.md", "-q")
-        self.assertTrue(os.path.exists(self.path("quiet.md")))
-        bad = self.write("bad.json", "[]")
-        self.assertIn("bad.json", self.failed(*self.ARGS, "--compare", bad))
-
-    def test_too_many_tokens(self):
-        self.assertIn("at most 64", self.failed(*self.ARGS, "--tokens", "65"))
-
-    def test_too_many_tokens_at_once(self):
-        with open(os.path.join(TINY, "config.json"), encoding="utf-8") as f:
-            config = json.load(f)
-        config["max_position_embeddings"] = 1 << 17
-        os.mkdir(self.path("wide"))
-        self.write("wide/config.json", json.dumps(config))
-        line = self.failed("bench", "--shape", self.path("wide"), "--baseline", "blas",
-                           "--tokens", str(1 << 17), "--batch", str(1 << 14))
-        self.assertIn("--batch: 16384 texts of 131072 tokens, at most 2147483647", line)
-
-    def test_mix(self):
-        path = self.write("mix", "# two at once\n0 5 urgent\n0 60 background # long\n\n12.5 7\n"
-                          "30 3 -4\r\n")
-        out = json.loads(self.done("bench", "-m", TINY, "--mix", path, "--json"))
-        self.assertEqual((out["mix"]["requests"], out["mix"]["tokens"]), (4, 75))
-        counts = {r["priority"]: r["requests"] for r in out["rows"] if r["name"] == "cpu"}
-        self.assertEqual(counts, {"all": 4, "realtime": 2, "standard": 1, "background": 1})
-        for row in out["rows"]:
-            self.assertLessEqual(0, row["p50_ms"])
-            self.assertLessEqual(row["p50_ms"], row["p95_ms"])
-            self.assertLessEqual(row["p99_ms"], row["max_ms"])
-            self.assertLess(row["texts_per_s"], 4 / 0.030)  # open-loop: no faster than the file
-        text = self.done("bench", "-m", TINY, "--mix", path, "--report", "-q").decode()
-        self.assertRegex(text, r"cpu f16 realtime: .* p99 .* texts/s")
-        with open(self.path("tandem-bench.md"), encoding="utf-8") as f:
-            self.assertIn("Replay of", f.read())
-
-    def test_bad_mixes(self):
-        def bad(data, *args):
-            path = self.write("mix", data)
-            return self.failed("bench", "-m", TINY, "--mix", path, *args).removeprefix(path + ": ")
-
-        good = "# comment\n0 5\n"
-        self.assertIn("no request", bad("# nothing\n"))
-        self.assertIn('line 3: TOKENS: "65", expected a whole number from 1 to the model\'s 64',
-                      bad(good + "1 65\n"))
-        self.assertIn("line 4: expected AT_MS TOKENS", bad(good + "1 5\n7"))
-        self.assertIn("line 3: expected AT_MS TOKENS", bad(good + "1 2 standard 4\n"))
-        self.assertIn('line 4: AT_MS: "9", expected a number from 10 to', bad(good + "10 1\n9 1"))
-        self.assertIn('line 3: AT_MS: "nan"', bad(good + "nan 1\n"))
-        self.assertIn('line 3: PRIORITY: "soon", expected realtime', bad(good + "1 1 soon\n"))
-        self.assertIn("nothing.txt: no such file",
-                      self.failed("bench", "-m", TINY, "--mix", "nothing.txt"))
-        self.assertIn("--compare", self.misused("bench", "--mix", "a", "--compare", "b"))
-
-    def test_example_mix_is_well_formed(self):
-        lines = (ROOT / "bench/mixes/chat.txt").read_text(encoding="utf-8").splitlines()
-        rows_of = [line.split() for line in lines if line and not line.startswith("#")]
-        self.assertGreater(len(rows_of), 100)
-        self.assertEqual({p for _, _, p in rows_of}, {"realtime", "standard", "background"})
-        times = [float(at) for at, _, _ in rows_of]
-        self.assertEqual(times, sorted(times))
-        self.assertLessEqual(max(int(n) for _, n, _ in rows_of), 256)
-
-    def test_missing_lanes_say_why(self):
-        text = self.done(*self.ARGS).decode()
-        lanes = json.loads(self.done("doctor", "--json"))["lanes"]
-        for lane in lanes:
-            if not lane["available"]:
-                self.assertRegex(text, rf"── {lane['name']}: +{re.escape(lane['reason'])}")
-
-    def test_a_python_without_packages_is_no_failure(self):
-        text = self.done(*self.ARGS, "--baseline", "torch", "--python", "/nonexistent/python3")
-        self.assertIn(b"/nonexistent/python3", text)
 
 
 class MiniLM(Case):
