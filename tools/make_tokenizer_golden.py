@@ -60,6 +60,41 @@ def base_tokenizer():
                    max_input_chars_per_word=30, vocab=vocab)))
 
 
+def unigram_tokenizer():
+    """As XLM-R's files are, with a few hundred pieces and a small table of replacements."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDE0123456789éàβγжш가中文字日.,!?'-"
+    pieces = ["\u2581", *letters, *(f"\u2581{w}" for w in WORDS), *WORDS, "ing", "ed", "er",
+              "e\u0301", "\u2581\u2581", "un", "wx", "\u2581play", "ddings", "bed", "em",
+              "\u0301", "\u200d"]
+    vocab = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0]]
+    vocab += [[p, -2.0 - (7 * i % 31) / 8 - 1 / len(p)]
+              for i, p in enumerate(dict.fromkeys(pieces))]
+    vocab.append(["<mask>", 0.0])
+    table = {"\t": " ", "\n": " ", "\r": " ", "\x01": "", "\x7f": "", "\u200b": "", "\u00ad": "",
+             "\u3000": " ", "\u00a0": " ", "\u2122": "TM", "\u2460": "1", "\ufb01": "fi",
+             "\u00bd": "1\u20442", "e\u0301": "é", "\u0065\u0301\u0316": "ê", "\u212b": "å",
+             "\uff21": "A", "\u0344": "\u0308\u0301", "\u0130": "i\u0307", "x\u0301": "",
+             "\u0915\u093c": "\u0958", "\u1100": "ga", "\U0001d160": "note", "\u2025": ".."}
+
+    def special(token):
+        return {"SpecialToken": {"id": token, "type_id": 0}}
+    one = [special("<s>"), {"Sequence": {"id": "A", "type_id": 0}}, special("</s>")]
+    return json.dumps(dict(
+        version="1.0", truncation=None, padding=None,
+        added_tokens=[cases.added(t, special=True, lstrip=t == "<mask>") | dict(id=i)
+                      for i, (t, _) in enumerate(vocab) if t.startswith("<")],
+        normalizer=dict(type="Precompiled", precompiled_charsmap=cases.charsmap(table)),
+        pre_tokenizer=dict(type="Metaspace", replacement="\u2581", prepend_scheme="always",
+                           split=True),
+        post_processor=dict(
+            type="TemplateProcessing", single=one,
+            pair=[*one, special("</s>"), {"Sequence": {"id": "B", "type_id": 0}},
+                  special("</s>")],
+            special_tokens={t: dict(id=t, ids=[i], tokens=[t])
+                            for i, t in ((0, "<s>"), (2, "</s>"))}),
+        decoder=None, model=dict(type="Unigram", unk_id=3, byte_fallback=False, vocab=vocab)))
+
+
 def spans(text, pair, window, is_first):
     """[byte start, byte end, char start, char end] of each token, None if not knowable."""
     maps = [check.byte_offsets(t) for t in (text, pair) if t is not None]
@@ -100,11 +135,15 @@ def case(tokenizer, text, pair, options):
 
 def rows():
     rng = random.Random(SEED)
-    base = base_tokenizer()
-    words = [w.removeprefix("##") for w in json.loads(base)["model"]["vocab"]]
+    yield from rows_of(base_tokenizer(), rng, "")
+    yield from rows_of(unigram_tokenizer(), random.Random(SEED), "Unigram, ")
+
+
+def rows_of(base, rng, prefix):
+    words = cases.vocab_words(json.loads(base))
     fixed = [t for t in cases.fixed_texts() if len(t) <= 120]
     for index, (name, text) in enumerate(cases.variants(base)):
-        yield dict(name=name, tokenizer=text)
+        yield dict(name=prefix + name, tokenizer=text)
         tokenizer = Tokenizer.from_str(text)
         texts = fixed if index == 0 else []
         texts = texts + [t for t in (cases.random_text(rng, words) for _ in range(400))

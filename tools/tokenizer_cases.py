@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts, tokenizers and options that the tokenizer is tried with; for check_tokenizer.py and
 make_tokenizer_golden.py."""
+import base64
 import csv
 import gettext
 import glob
 import itertools
 import json
 import pathlib
+import struct
 import unicodedata
 
 import tokenizers
@@ -118,8 +120,120 @@ def added(content, **flags):
     return token | flags
 
 
+def charsmap(pairs):
+    """SentencePiece's blob for {text: replacement}, in base64: a double-array trie and a pool."""
+    root, pool = {}, b""
+    for key, value in pairs.items():
+        node = root
+        for byte in key.encode():
+            node = node.setdefault(byte, {})
+        node[None] = len(pool)
+        pool += value.encode() + b"\0"
+    units, bases, work = {0: 0}, set(), [(0, root)]
+    while work:
+        at, node = work.pop()
+        labels = [label or 0 for label in node]
+        base = 1
+        while base in bases or any(base ^ label in units for label in labels):
+            base += 1
+        bases.add(base)
+        units[at] |= (at ^ base) << 10 | (None in node) << 8
+        for label, child in node.items():
+            units[base ^ (label or 0)] = 1 << 31 | child if label is None else label
+            if label is not None:
+                work.append((base ^ label, child))
+    array = [units.get(i, 0) for i in range((max(units) | 0xFF) + 1)]
+    blob = struct.pack(f"<I{len(array)}I", 4 * len(array), *array) + pool
+    return base64.b64encode(blob).decode()
+
+
 def variants(base):
     """(name, tokenizer.json) of every option; the first is the file itself."""
+    kind = json.loads(base)["model"]["type"]
+    yield from unigram_variants(base) if kind == "Unigram" else wordpiece_variants(base)
+
+
+def vocab_words(whole):
+    """The words of a tokenizer.json, to make texts of."""
+    vocab = whole["model"]["vocab"]
+    if isinstance(vocab, dict):
+        return [w.removeprefix("##") for w in vocab]
+    return [piece for piece, _ in vocab if piece] + [
+        t["content"] for t in whole["added_tokens"]] * 3
+
+
+def unigram_variants(base):
+    yield "as it is", base
+    whole = json.loads(base)
+
+    def changed(**parts):
+        return json.dumps(whole | parts)
+
+    def sequence(*parts):
+        return dict(type="Sequence", normalizers=list(parts))
+
+    def metaspace(scheme, split, replacement="\u2581"):
+        return dict(type="Metaspace", replacement=replacement, prepend_scheme=scheme, split=split)
+    first = whole["normalizer"]
+
+    def replace(content, **pattern):
+        return dict(type="Replace", pattern=pattern, content=content)
+    strips = [dict(type="Strip", strip_left=a, strip_right=b) for a in (False, True)
+              for b in (False, True)]
+    normalizers = {
+        "none": None, "empty sequence": sequence(),
+        "two spaces": sequence(first, replace(" ", Regex=" {2,}")),
+        "two spaces to mark": sequence(first, strips[1], replace("\u2581", Regex=" {2,}")),
+        "white space": sequence(replace(" ", Regex="\\s+"), first),
+        "three white": replace("é", Regex="\\s{3,}"),
+        "text": sequence(replace("X\u0301yz", String="ab"), replace("", String=" "), first),
+        "dashes": sequence(replace("-", String="--"), replace("", String="e"),
+                           dict(type="Lowercase")),
+        "lower": sequence(dict(type="Lowercase"), first), "lower alone": dict(type="Lowercase"),
+        "prepend": sequence(dict(type="Prepend", prepend="\u2581é"), first),
+        "after prepend": sequence(first, dict(type="Prepend", prepend="\u2581"),
+                                  replace("\u2581", String=" ")),
+        "strip and bert": sequence(strips[3], dict(
+            type="BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=None,
+            lowercase=True), first)}
+    normalizers |= {f"strip {i}": sequence(strip, first, strip) for i, strip in enumerate(strips)}
+    for name, normalizer in normalizers.items():
+        yield f"normalizer {name}", changed(normalizer=normalizer)
+    white = dict(type="WhitespaceSplit")
+    for scheme in ("always", "first", "never"):
+        for split in (True, False):
+            yield f"metaspace {scheme} split {split}", changed(
+                pre_tokenizer=metaspace(scheme, split))
+        yield f"metaspace {scheme} raw", changed(pre_tokenizer=metaspace(scheme, True),
+                                                 normalizer=None)
+        yield f"white, metaspace {scheme}", changed(pre_tokenizer=dict(
+            type="Sequence", pretokenizers=[white, metaspace(scheme, True)]))
+    yield "metaspace e", changed(pre_tokenizer=metaspace("first", True, "e"))
+    yield "metaspace twice", changed(pre_tokenizer=dict(type="Sequence", pretokenizers=[
+        metaspace("never", True), dict(type="BertPreTokenizer"), metaspace("always", True, "é"),
+        metaspace("first", False)]))
+    yield "white alone", changed(pre_tokenizer=white)
+    yield "whitespace", changed(pre_tokenizer=dict(type="Whitespace"))
+    yield "no pre-tokenizer", changed(pre_tokenizer=None)
+    model = whole["model"]
+    count = len(model["vocab"])
+    every = model["vocab"] + [[f"<0x{i:02X}>", -9.0 - i / 100] for i in range(256)]
+    yield "bytes", changed(model=model | dict(byte_fallback=True, vocab=every))
+    yield "some bytes", changed(model=model | dict(byte_fallback=True, vocab=every[:count + 0xd0]))
+    yield "no unknown", changed(model=model | dict(unk_id=None))
+    yield "flat scores", changed(model=model | dict(vocab=[[w, -1.0] for w, _ in model["vocab"]]))
+    yield "high scores", changed(model=model | dict(
+        vocab=[[w, 40.0 + len(w) % 3] for w, _ in model["vocab"]]))
+    for left, right, normalized in itertools.product((False, True), repeat=3):
+        tokens = [added(c, lstrip=left, rstrip=right, normalized=normalized)
+                  for c in ("[mask", "the", "ab", "\u2581the", "brandnew", "É", "new york", "中")]
+        yield f"added left {left} right {right} normalized {normalized}", \
+            changed(added_tokens=whole["added_tokens"] + tokens)
+        yield f"added first left {left} right {right} normalized {normalized}", changed(
+            added_tokens=whole["added_tokens"] + tokens, pre_tokenizer=metaspace("first", True))
+
+
+def wordpiece_variants(base):
     yield "as it is", base
 
     def changed(**parts):

@@ -95,11 +95,11 @@ static void keep_last_of_each_id(tandem_added_tokens *added) {
 static tandem_status normalize_pattern(tandem_added_token *token, const tandem_added_source *source,
                                        tandem_error *err) {
     tandem_normalized text = {0};
-    tandem_marks marks = {0};
+    tandem_normalizer_scratch scratch = {0};
     const tandem_view in = {.bytes = (const uint8_t *)token->content.ptr,
                             .len = token->content.len};
     tandem_status status =
-        tandem__normalizer_apply(source->normalizer, in, false, &text, &marks, err);
+        tandem__normalizer_apply(source->normalizer, in, false, &text, &scratch, err);
     if (status == TANDEM_OK && text.bytes.count == 0) {
         status = TANDEM_FAIL(err, UNSUPPORTED,
                              "added token \"%.*s\" is empty when normalised, expected some text",
@@ -114,7 +114,7 @@ static tandem_status normalize_pattern(tandem_added_token *token, const tandem_a
         }
     }
     tandem__normalized_deinit(&text);
-    tandem__marks_deinit(&marks);
+    tandem__normalizer_scratch_deinit(&scratch);
     return status;
 }
 

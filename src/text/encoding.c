@@ -189,6 +189,7 @@ static void tokens_deinit(tandem_tokens *tokens) {
     tandem__array_deinit(&tokens->chars);
     tandem__array_deinit(&tokens->words);
     tandem__array_deinit(&tokens->texts);
+    tandem__array_deinit(&tokens->lattice);
 }
 
 void tandem_encoding_deinit(tandem_encoding *encoding) {
@@ -196,7 +197,8 @@ void tandem_encoding_deinit(tandem_encoding *encoding) {
     struct tandem_encoding_memory *const m = encoding->memory;
     if (m != NULL) {
         tandem__normalized_deinit(&m->normalized);
-        tandem__marks_deinit(&m->marks);
+        tandem__normalizer_scratch_deinit(&m->normalizer);
+        tandem__pretokenizer_scratch_deinit(&m->pretokenizer);
         for (int i = 0; i < 2; i++) {
             tokens_deinit(&m->tokens[i]);
             tandem__array_deinit(&m->windows[i]);

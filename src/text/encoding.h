@@ -5,8 +5,7 @@
 #define TANDEM_TEXT_ENCODING_H
 
 #include "tandem/tokenizer.h"
-#include "text/marks.h"
-#include "text/normalized.h"
+#include "text/normalizer.h"
 #include "text/post_template.h"
 #include "text/token_model.h"
 
@@ -18,7 +17,8 @@
 struct tandem_encoding_memory {
     /* Work of one text. */
     tandem_normalized normalized;
-    tandem_marks marks;
+    tandem_normalizer_scratch normalizer;
+    tandem_pretokenizer_scratch pretokenizer;
     tandem_tokens tokens[2];  /* of the text and of its pair */
     tandem_array windows[2];  /* tandem_split: range of tokens */
     tandem_array token_texts; /* char: texts of added tokens, each after its uint32_t length */

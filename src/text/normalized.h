@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "base/utf8.h"
 #include "text/array.h"
 
@@ -71,8 +72,28 @@ static inline void tandem__normalized_put(tandem_normalized *text, uint32_t code
     text->origins.count += n;
 }
 
-static inline uint32_t tandem__normalized_origin(const tandem_normalized *text, size_t at) {
-    return text->is_plain ? text->base + (uint32_t)at : ((const uint32_t *)text->origins.ptr)[at];
+/* Appends bytes [start, end) of `in`; makes the origins explicit. */
+tandem_status tandem__normalized_append(tandem_normalized *text, tandem_view in, size_t start,
+                                        size_t end, tandem_error *err) TANDEM_NODISCARD;
+
+/* Appends bytes that came from the character at `origin`; makes the origins explicit. */
+tandem_status tandem__normalized_insert(tandem_normalized *text, tandem_str bytes, uint32_t origin,
+                                        tandem_error *err) TANDEM_NODISCARD;
+
+/* The text so far, until it is changed. */
+static inline tandem_view tandem__normalized_view(const tandem_normalized *text) {
+    return (tandem_view){.bytes = text->bytes.ptr,
+                         .len = text->bytes.count,
+                         .origins =
+                             text->is_plain || !text->wants_origins ? NULL : text->origins.ptr,
+                         .base = text->base};
+}
+
+/* Where the character starts that byte `at` came from. */
+static inline uint32_t tandem__view_origin(tandem_view view, size_t at) {
+    if (view.origins != NULL) return view.origins[at];
+    while ((view.bytes[at] & 0xc0) == 0x80) at--;
+    return view.base + (uint32_t)at;
 }
 
 void tandem__normalized_deinit(tandem_normalized *text);

@@ -31,7 +31,9 @@ typedef struct work {
     uint32_t origin; /* of the last character that was placed */
 } work;
 
-static tandem_status bert_read(const tandem_json *json, void *config, tandem_error *err) {
+static tandem_status bert_read(const tandem_json *json, tandem_arena *arena, void *config,
+                               tandem_error *err) {
+    (void)arena;
     tandem_normalizer_bert *const bert = config;
     static const char *const fields[] = {"clean_text", "handle_chinese_chars", "lowercase"};
     bool *const values[] = {&bert->clean_text, &bert->handle_chinese_chars, &bert->lowercase};
@@ -190,8 +192,9 @@ static void put_origins(tandem_normalized *out, tandem_view in, size_t at, size_
 }
 
 static tandem_status bert_apply(const void *config, tandem_view in, tandem_normalized *out,
-                                tandem_marks *marks, tandem_error *err) {
+                                tandem_normalizer_scratch *scratch, tandem_error *err) {
     const tandem_normalizer_bert *const bert = config;
+    tandem_marks *const marks = &scratch->marks;
     work w = {.config = bert, .out = out, .marks = marks, .err = err};
     tandem__marks_clear(marks);
     size_t at = 0;

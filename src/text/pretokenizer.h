@@ -5,6 +5,8 @@
 #define TANDEM_TEXT_PRETOKENIZER_H
 
 #include "base/json.h"
+#include "text/array.h"
+#include "text/normalized.h"
 
 /* A word: half-open range of bytes in normalised text, never empty. */
 typedef struct tandem_split {
@@ -15,25 +17,75 @@ typedef struct tandem_split {
 typedef struct tandem_pretokenizer_type {
     const char *name;
     size_t config_bytes;
-    tandem_status (*read)(const tandem_json *json, void *config, tandem_error *err);
+    tandem_status (*read)(const tandem_json *json, tandem_arena *arena, void *config,
+                          tandem_error *err);
     /* Writes the next words of bytes[*at .. end) to `splits`, at most `max`, moves *at behind what
      * was read and returns how many; 0 only at the end. So words pass through a small buffer,
      * however long the text. */
     size_t (*split)(const void *config, const uint8_t *bytes, size_t end, size_t *at,
                     tandem_split *splits, size_t max);
+    /* Or, of a type that changes text: appends what becomes of the bytes `word` of `in` to `out`
+     * and its words to `splits`. Exactly one of the two is there. */
+    tandem_status (*rewrite)(const void *config, tandem_view in, tandem_split word,
+                             tandem_normalized *out, tandem_array *splits, tandem_error *err);
 } tandem_pretokenizer_type;
 
-typedef struct tandem_pretokenizer {
-    const tandem_pretokenizer_type *type; /* NULL: the whole text is one word */
+typedef struct tandem_pretokenizer_part {
+    const tandem_pretokenizer_type *type;
     void *config;
+} tandem_pretokenizer_part;
+
+/* One part after the other; none: the whole text is one word. */
+typedef struct tandem_pretokenizer {
+    tandem_pretokenizer_part *parts;
+    size_t count;
+    bool rewrites;      /* some part changes text */
+    bool needs_origins; /* some part asks where a word starts */
 } tandem_pretokenizer;
 
-extern const tandem_pretokenizer_type tandem__pretokenizer_bert_type;
+typedef struct tandem_pretokenizer_scratch {
+    tandem_normalized texts[2];
+    tandem_array splits[2]; /* tandem_split */
+    bool wants_origins;     /* set by the caller */
+} tandem_pretokenizer_scratch;
 
-/* NULL for a name that is not known. */
-const tandem_pretokenizer_type *tandem__pretokenizer_find(tandem_str name);
+/* Words and where they lie; borrowed from a scratch or what went in. */
+typedef struct tandem_pretokenized {
+    tandem_view text;
+    const tandem_split *splits;
+    size_t count;
+} tandem_pretokenized;
+
+extern const tandem_pretokenizer_type tandem__pretokenizer_bert_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_metaspace_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_split_type;
+
+/* Whether a Metaspace marks the first word of a text only. */
+bool tandem__metaspace_needs_origins(const void *config);
+
+/* Reads a part, or a Sequence of them; absent or null leaves `pretokenizer` empty. */
+tandem_status tandem__pretokenizer_read(tandem_pretokenizer *pretokenizer, const tandem_json *json,
+                                        tandem_arena *arena, tandem_error *err) TANDEM_NODISCARD;
+
+/* True where tandem__pretokenizer_split will do: at most one part, which changes nothing. */
+static inline bool tandem__pretokenizer_is_simple(const tandem_pretokenizer *pretokenizer) {
+    return pretokenizer->count == 0 || (pretokenizer->count == 1 && !pretokenizer->rewrites);
+}
 
 size_t tandem__pretokenizer_split(const tandem_pretokenizer *pretokenizer, const uint8_t *bytes,
                                   size_t end, size_t *at, tandem_split *splits, size_t max);
+
+/* All parts over the bytes `range` of `in`. */
+tandem_status tandem__pretokenizer_run(const tandem_pretokenizer *pretokenizer, tandem_view in,
+                                       tandem_split range, tandem_pretokenizer_scratch *scratch,
+                                       tandem_pretokenized *words,
+                                       tandem_error *err) TANDEM_NODISCARD;
+
+/* Appends a word unless it is empty. */
+tandem_status tandem__splits_push(tandem_array *splits, size_t start, size_t end,
+                                  tandem_error *err) TANDEM_NODISCARD;
+
+void tandem__pretokenizer_scratch_deinit(tandem_pretokenizer_scratch *scratch);
 
 #endif

@@ -64,8 +64,10 @@ static size_t bert_split(const void *config, const uint8_t *bytes, size_t end, s
     return count;
 }
 
-static tandem_status bert_read(const tandem_json *json, void *config, tandem_error *err) {
+static tandem_status bert_read(const tandem_json *json, tandem_arena *arena, void *config,
+                               tandem_error *err) {
     (void)json;
+    (void)arena;
     (void)config;
     (void)err;
     return TANDEM_OK;

@@ -18,6 +18,7 @@ typedef struct tandem_tokens {
     tandem_array words; /* int32_t */
     tandem_array
         texts; /* int32_t: where the token's own text is, see encoding.h; -1: the model's */
+    tandem_array lattice; /* the model's own work on one word */
     bool wants_spans;
     int32_t word; /* number of the next word */
 } tandem_tokens;
@@ -49,6 +50,13 @@ static inline void tandem__tokens_push(tandem_tokens *tokens, int32_t id, tandem
     tokens->spans.count = tokens->words.count = tokens->texts.count = at + 1;
 }
 
+/* The token pushed last has the text of its span, which the caller is to keep. */
+#define TANDEM_TOKEN_TEXT_SPAN INT32_MIN
+static inline void tandem__tokens_keep_text(tandem_tokens *tokens) {
+    if (!tokens->wants_spans) return;
+    ((int32_t *)tokens->texts.ptr)[tokens->texts.count - 1] = TANDEM_TOKEN_TEXT_SPAN;
+}
+
 typedef struct tandem_model_type {
     const char *name;
     size_t config_bytes;
@@ -66,6 +74,7 @@ typedef struct tandem_model_part {
 } tandem_model_part;
 
 extern const tandem_model_type tandem__model_wordpiece_type;
+extern const tandem_model_type tandem__model_unigram_type;
 
 /* NULL for a name that is not known. */
 const tandem_model_type *tandem__model_type_find(tandem_str name);

@@ -68,14 +68,34 @@ static uint32_t char_bytes(uint8_t lead) {
 }
 
 /* Spans from token `first` on, from normalised text to the original. */
-static void lead_back(const encoder *e, size_t first) {
-    const tandem_normalized *const from = &e->memory->normalized;
+static void lead_back(const encoder *e, tandem_view from, size_t first) {
     tandem_split *const spans = e->tokens->spans.ptr;
     for (size_t i = first; i < e->tokens->spans.count; i++) {
-        const uint32_t last = tandem__normalized_origin(from, spans[i].end - 1);
-        spans[i].start = tandem__normalized_origin(from, spans[i].start);
+        const size_t last_byte = spans[i].end - 1;
+        const uint32_t start = from.base + spans[i].start;
+        const uint32_t last =
+            from.origins == NULL ? from.base + (uint32_t)last_byte : from.origins[last_byte];
+        spans[i].start = from.origins == NULL ? start : from.origins[spans[i].start];
         spans[i].end = last + char_bytes(e->text[last]);
     }
+}
+
+/* Copies the text of a token to the pool; `*at` is then its place there. */
+static tandem_status keep_text(encoder *e, tandem_str own, int32_t *at) {
+    tandem_array *const pool = &e->memory->token_texts;
+    const uint32_t own_len = (uint32_t)own.len;
+    TANDEM_TRY(tandem__array_reserve(pool, own.len + sizeof own_len + 1, 1, e->err));
+    if (pool->count + own.len + sizeof own_len >= INT32_MAX) {
+        return TANDEM_FAIL(e->err, CAPACITY, "tokens not in the vocabulary: over %d bytes",
+                           INT32_MAX);
+    }
+    char *const to = (char *)pool->ptr + pool->count;
+    memcpy(to, &own_len, sizeof own_len);
+    memcpy(to + sizeof own_len, own.ptr, own.len);
+    to[sizeof own_len + own.len] = '\0';
+    *at = (int32_t)pool->count;
+    pool->count += sizeof own_len + own.len + 1;
+    return TANDEM_OK;
 }
 
 /* An added token whose own text is `bytes`. */
@@ -92,34 +112,50 @@ static tandem_status push_added(encoder *e, const tandem_added_token *token, con
     int32_t *const text = (int32_t *)tokens->texts.ptr + tokens->texts.count - 1;
     *text = TANDEM_TOKEN_TEXT_ADDED;
     if (tandem__str_equal(own, token->pattern)) return TANDEM_OK;
-    tandem_array *const pool = &e->memory->token_texts;
-    const uint32_t own_len = (uint32_t)len;
-    TANDEM_TRY(tandem__array_reserve(pool, len + sizeof own_len + 1, 1, e->err));
-    if (pool->count + len + sizeof own_len >= INT32_MAX) {
-        return TANDEM_FAIL(e->err, CAPACITY, "added tokens of over %d bytes in one text",
-                           INT32_MAX);
+    return keep_text(e, own, text);
+}
+
+/* What a model wants kept of its tokens from `first` on, and the way back of their spans. */
+static tandem_status finish_tokens(encoder *e, tandem_view from, size_t first) {
+    if (!e->tokens->wants_spans) return TANDEM_OK;
+    const tandem_split *const spans = e->tokens->spans.ptr;
+    int32_t *const texts = e->tokens->texts.ptr;
+    for (size_t i = first; i < e->tokens->spans.count; i++) {
+        if (texts[i] != TANDEM_TOKEN_TEXT_SPAN) continue;
+        const tandem_str own = {(const char *)from.bytes + spans[i].start,
+                                spans[i].end - spans[i].start};
+        TANDEM_TRY(keep_text(e, own, &texts[i]));
     }
-    char *const to = (char *)pool->ptr + pool->count;
-    memcpy(to, &own_len, sizeof own_len);
-    memcpy(to + sizeof own_len, own.ptr, len);
-    to[sizeof own_len + len] = '\0';
-    *text = (int32_t)pool->count;
-    pool->count += sizeof own_len + len + 1;
+    lead_back(e, from, first);
     return TANDEM_OK;
 }
 
 /* Words of bytes [at, end) of normalised text to tokens. */
 static tandem_status encode_words(encoder *e, size_t at, size_t end) {
     const tandem_tokenizer *const tokenizer = e->tokenizer;
-    const uint8_t *const bytes = e->memory->normalized.bytes.ptr;
+    const tandem_model_part *const model = &tokenizer->model;
+    const size_t first = e->tokens->spans.count;
+    const tandem_view view = tandem__normalized_view(&e->memory->normalized);
+    if (at == end) return TANDEM_OK;
+    if (!tandem__pretokenizer_is_simple(&tokenizer->pretokenizer)) {
+        tandem_pretokenizer_scratch *const scratch = &e->memory->pretokenizer;
+        const tandem_split range = {(uint32_t)at, (uint32_t)end};
+        tandem_pretokenized words;
+        scratch->wants_origins = e->memory->normalized.wants_origins;
+        TANDEM_TRY(tandem__pretokenizer_run(&tokenizer->pretokenizer, view, range, scratch, &words,
+                                            e->err));
+        TANDEM_TRY(model->type->tokenize(model->config, words.text.bytes, words.splits, words.count,
+                                         e->tokens, e->err));
+        return finish_tokens(e, words.text, first);
+    }
     tandem_split splits[SPLITS_MAX];
     while (at < end) {
-        const size_t count = tandem__pretokenizer_split(&tokenizer->pretokenizer, bytes, end, &at,
-                                                        splits, SPLITS_MAX);
-        TANDEM_TRY(tokenizer->model.type->tokenize(tokenizer->model.config, bytes, splits, count,
-                                                   e->tokens, e->err));
+        const size_t count = tandem__pretokenizer_split(&tokenizer->pretokenizer, view.bytes, end,
+                                                        &at, splits, SPLITS_MAX);
+        TANDEM_TRY(
+            model->type->tokenize(model->config, view.bytes, splits, count, e->tokens, e->err));
     }
-    return TANDEM_OK;
+    return finish_tokens(e, view, first);
 }
 
 /* Bytes [start, end) of the text, without added tokens of the first kind. */
@@ -128,20 +164,20 @@ static tandem_status encode_gap(encoder *e, size_t start, size_t end) {
     const tandem_tokenizer *const tokenizer = e->tokenizer;
     tandem_normalized *const text = &e->memory->normalized;
     const tandem_view in = {.bytes = e->text + start, .len = end - start, .base = (uint32_t)start};
-    TANDEM_TRY(tandem__normalizer_apply(&tokenizer->normalizer, in, e->tokens->wants_spans, text,
-                                        &e->memory->marks, e->err));
-    const size_t first = e->tokens->spans.count;
+    const bool wants_origins = e->tokens->wants_spans || tokenizer->pretokenizer.needs_origins;
+    TANDEM_TRY(tandem__normalizer_apply(&tokenizer->normalizer, in, wants_origins, text,
+                                        &e->memory->normalizer, e->err));
     tandem_added_search search = {
         .set = &tokenizer->added.normalized, .bytes = text->bytes.ptr, .len = text->bytes.count};
     tandem_added_match match;
     while (tandem__added_next(&search, &match)) {
         TANDEM_TRY(encode_words(e, match.gap_start, match.start));
         const tandem_split span = {(uint32_t)match.start, (uint32_t)match.end};
+        const size_t first = e->tokens->spans.count;
         TANDEM_TRY(push_added(e, match.token, text->bytes.ptr, span));
+        if (e->tokens->wants_spans) lead_back(e, tandem__normalized_view(text), first);
     }
-    TANDEM_TRY(encode_words(e, search.done, text->bytes.count));
-    if (e->tokens->wants_spans) lead_back(e, first);
-    return TANDEM_OK;
+    return encode_words(e, search.done, text->bytes.count);
 }
 
 /* Moves `*chars`, the number of characters before `*at`, to the byte `to`. */

@@ -35,28 +35,12 @@ static tandem_status new_config(tandem_tokenizer *tokenizer, size_t bytes, void 
 
 static tandem_status read_normalizer(tandem_tokenizer *tokenizer, const tandem_json *json,
                                      tandem_error *err) {
-    const tandem_json *name = NULL;
-    TANDEM_TRY(read_type(json, &name, err));
-    if (name == NULL) return TANDEM_OK;
-    const tandem_normalizer_type *const type = tandem__normalizer_find(name->text);
-    if (type == NULL) return fail_unknown(name, "BertNormalizer", err);
-    tandem_normalizer *const part = &tokenizer->normalizer;
-    TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
-    part->type = type;
-    return type->read(json, part->config, err);
+    return tandem__normalizer_read(&tokenizer->normalizer, json, &tokenizer->arena, err);
 }
 
 static tandem_status read_pretokenizer(tandem_tokenizer *tokenizer, const tandem_json *json,
                                        tandem_error *err) {
-    const tandem_json *name = NULL;
-    TANDEM_TRY(read_type(json, &name, err));
-    if (name == NULL) return TANDEM_OK;
-    const tandem_pretokenizer_type *const type = tandem__pretokenizer_find(name->text);
-    if (type == NULL) return fail_unknown(name, "BertPreTokenizer", err);
-    tandem_pretokenizer *const part = &tokenizer->pretokenizer;
-    TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
-    part->type = type;
-    return type->read(json, part->config, err);
+    return tandem__pretokenizer_read(&tokenizer->pretokenizer, json, &tokenizer->arena, err);
 }
 
 static tandem_status read_model(tandem_tokenizer *tokenizer, const tandem_json *json,
@@ -68,7 +52,7 @@ static tandem_status read_model(tandem_tokenizer *tokenizer, const tandem_json *
         return TANDEM_FAIL(err, FORMAT, "%s, expected an object", label.text);
     }
     const tandem_model_type *const type = tandem__model_type_find(name->text);
-    if (type == NULL) return fail_unknown(name, "WordPiece", err);
+    if (type == NULL) return fail_unknown(name, "Unigram or WordPiece", err);
     tandem_model_part *const part = &tokenizer->model;
     TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
     part->type = type;

@@ -30,6 +30,10 @@ static const char whole[] =
         "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,"
         "\"vocab\":{\"a\":0,\"[UNK]\":1,\"[CLS]\":2,\"##a\":3}}}";
 
+#define MODEL \
+    "\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\"," \
+    "\"max_input_chars_per_word\":100,\"vocab\":{\"a\":0,\"[UNK]\":1,\"[CLS]\":2,\"##a\":3}"
+
 /* `from` becomes `to`: the message. */
 static const struct {
     const char *from;
@@ -96,6 +100,49 @@ static const struct {
      "t.json: post_processor: pair: Sequence.id: \"C\", expected \"A\" or \"B\"", TANDEM_FORMAT},
     {"{\"SpecialToken\":", "{\"Other\":", "t.json: post_processor: single: piece: an object of 1, "
      "expected a Sequence or a SpecialToken", TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Precompiled\"",
+     "t.json: normalizer: precompiled_charsmap: nothing, expected base64", TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Precompiled\",\"precompiled_charsmap\":\"AA?A\"",
+     "t.json: normalizer: precompiled_charsmap: no base64 at byte 2", TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Precompiled\",\"precompiled_charsmap\":\"CAAAAAAAAAA=\"",
+     "t.json: normalizer: precompiled_charsmap: a trie of 8 bytes in 8, expected whole units",
+     TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAD/\"",
+     "t.json: normalizer: precompiled_charsmap: no UTF-8 at byte 0 of its texts", TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Replace\",\"content\":\"\",\"pattern\":{\"Regex\":\"a|b\"}",
+     "t.json: normalizer: pattern.Regex: \"a|b\" is not supported, expected a run like ",
+     TANDEM_UNSUPPORTED},
+    {"\"BertNormalizer\"", "\"Replace\",\"content\":\"\",\"pattern\":{\"Text\":\"a\"}",
+     "t.json: normalizer: pattern: String: nothing, expected a string", TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"}]",
+     "t.json: normalizer: normalizers[0]: strip_left: nothing, expected true or false",
+     TANDEM_FORMAT},
+    {"\"BertNormalizer\"", "\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}]",
+     "t.json: normalizer: normalizers[0]: type: \"NFC\" is not supported, expected ",
+     TANDEM_UNSUPPORTED},
+    {"\"BertPreTokenizer\"", "\"Metaspace\",\"replacement\":\"__\"",
+     "t.json: pre_tokenizer: replacement: \"__\", expected one character", TANDEM_FORMAT},
+    {"\"BertPreTokenizer\"", "\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"",
+     "t.json: pre_tokenizer: prepend_scheme: \"last\", expected always, first or never",
+     TANDEM_FORMAT},
+    {"\"BertPreTokenizer\"", "\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false",
+     "t.json: pre_tokenizer: add_prefix_space: false, expected true with prepend_scheme always",
+     TANDEM_FORMAT},
+    {"\"BertPreTokenizer\"", "\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"}]",
+     "t.json: pre_tokenizer: pretokenizers[0]: type: \"ByteLevel\" is not supported, expected ",
+     TANDEM_UNSUPPORTED},
+    {"\"BertPreTokenizer\"", "\"Sequence\"",
+     "t.json: pre_tokenizer: pretokenizers: nothing, expected an array of at most 64 parts",
+     TANDEM_FORMAT},
+    {"\"WordPiece\"", "\"Unigram\"",
+     "t.json: model: vocab: an object of 4, expected an array of pieces", TANDEM_FORMAT},
+    {MODEL, "\"Unigram\",\"vocab\":[[\"a\",0],[\"b\"]]",
+     "t.json: model: vocab: piece 1 is an array of 1, expected a text and its score",
+     TANDEM_FORMAT},
+    {MODEL, "\"Unigram\",\"vocab\":[[\"a\",0],[\"ab\",1],[\"a\",2]]",
+     "t.json: model: vocab: \"a\" comes twice, expected it once", TANDEM_UNSUPPORTED},
+    {MODEL, "\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]",
+     "t.json: model: unk_id: 1, expected an integer from 0 to 0", TANDEM_FORMAT},
     {"\"padding\":null", "\"padding\":nil", "t.json: not valid JSON at line 1, byte ",
      TANDEM_FORMAT},
 };

@@ -33,27 +33,28 @@ static uint64_t fnv(uint64_t hash, const uint8_t *bytes, size_t len) {
 static uint64_t hash_normalized(uint32_t plane, const tandem_normalizer_bert *config) {
     const tandem_normalizer normalizer = {&tandem__normalizer_bert_type, (void *)(uintptr_t)config};
     tandem_normalized out = {0};
-    tandem_marks marks = {0};
+    tandem_normalizer_scratch scratch = {0};
     uint64_t hash = FNV_START;
     for (uint32_t code = plane << 16; code <= (plane << 16 | 0xffff); code++) {
         if (is_surrogate(code)) continue;
         uint8_t text[4];
         const tandem_view in = {.bytes = text, .len = tandem__utf8_encode(code, text)};
-        assert_int_equal(tandem__normalizer_apply(&normalizer, in, true, &out, &marks, NULL), 0);
+        assert_int_equal(tandem__normalizer_apply(&normalizer, in, true, &out, &scratch, NULL), 0);
         hash = fnv(hash, out.bytes.ptr, out.bytes.count);
         hash = fnv(hash, (const uint8_t *)"\xff", 1);
         /* Whatever came out, it came from the one character. */
         for (size_t i = 0; i < out.bytes.count; i++) {
-            assert_int_equal(tandem__normalized_origin(&out, i), 0);
+            assert_int_equal(tandem__view_origin(tandem__normalized_view(&out), i), 0);
         }
     }
     tandem__normalized_deinit(&out);
-    tandem__marks_deinit(&marks);
+    tandem__normalizer_scratch_deinit(&scratch);
     return hash;
 }
 
 static uint64_t hash_splits(uint32_t plane) {
-    const tandem_pretokenizer pretokenizer = {&tandem__pretokenizer_bert_type, NULL};
+    tandem_pretokenizer_part part = {&tandem__pretokenizer_bert_type, NULL};
+    const tandem_pretokenizer pretokenizer = {.parts = &part, .count = 1};
     uint64_t hash = FNV_START;
     for (uint32_t code = plane << 16; code <= (plane << 16 | 0xffff); code++) {
         if (is_surrogate(code)) continue;
@@ -104,7 +105,8 @@ static void test_splits_in_parts(void **state) {
     static const char text[] = "  Don't  stop, a.b\xe2\x80\xa6"
                                "c \xe3\x80\x80!!x ";
     const uint8_t *const bytes = (const uint8_t *)text;
-    const tandem_pretokenizer pretokenizer = {&tandem__pretokenizer_bert_type, NULL};
+    tandem_pretokenizer_part part = {&tandem__pretokenizer_bert_type, NULL};
+    const tandem_pretokenizer pretokenizer = {.parts = &part, .count = 1};
     tandem_split whole[32];
     size_t at = 0;
     const size_t end = sizeof text - 1;
@@ -114,10 +116,10 @@ static void test_splits_in_parts(void **state) {
         size_t seen = 0;
         at = 0;
         while (at < end) {
-            tandem_split part[8];
-            const size_t n = tandem__pretokenizer_split(&pretokenizer, bytes, end, &at, part, max);
+            tandem_split some[8];
+            const size_t n = tandem__pretokenizer_split(&pretokenizer, bytes, end, &at, some, max);
             assert_in_range(n, 0, max);
-            assert_memory_equal(part, whole + seen, n * sizeof part[0]);
+            assert_memory_equal(some, whole + seen, n * sizeof some[0]);
             seen += n;
         }
         assert_int_equal(seen, count);
