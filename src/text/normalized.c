@@ -37,10 +37,11 @@ static tandem_status append_bytes(tandem_normalized *text, const void *bytes, si
 
 tandem_status tandem__normalized_append(tandem_normalized *text, tandem_view in, size_t start,
                                         size_t end, tandem_error *err) {
+    if (start == end) return tandem__normalized_make_explicit(text, 0, err);
     TANDEM_TRY(append_bytes(text, in.bytes + start, end - start, err));
     if (!text->wants_origins) return TANDEM_OK;
     uint32_t *const origins = (uint32_t *)text->origins.ptr + text->origins.count;
-    uint32_t at = start < end ? tandem__view_origin(in, start) : 0;
+    uint32_t at = tandem__view_origin(in, start);
     for (size_t i = start; i < end; i++) {
         if ((in.bytes[i] & 0xc0) != 0x80) at = in.base + (uint32_t)i;
         origins[i - start] = in.origins == NULL ? at : in.origins[i];
