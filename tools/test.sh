@@ -109,7 +109,8 @@ fi
 # Whole models on the older instruction sets; kernelcheck climbs them by itself.
 for level in c avx2; do
     [ "$level" = c ] || grep -qsw "$level" /proc/cpuinfo || continue
-    TANDEM_CPU=$level suite "release, at most $level" release -R '^test_(golden.*|lanes|engine|families)$' -LE long
+    TANDEM_CPU=$level suite "release, at most $level" release \
+        -R '^test_(golden.*|lanes|engine|families)$' -LE long
 done
 
 step "build by clang" tools/build.sh clang && suite "by clang" clang -L fast -LE long
