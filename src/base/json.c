@@ -172,7 +172,7 @@ static void yajl_release(void *ctx, void *bytes) {
     tandem__mem_free(block);
 }
 
-/* The code unit of an escape "\\uXXXX" at `at`, or 0 where there is none. */
+/* The code unit of an escape (backslash, u, four hex digits) at `at`, or 0 where there is none. */
 static uint32_t escaped_unit(tandem_str text, size_t at) {
     if (text.len - at < 6 || text.ptr[at] != '\\' || text.ptr[at + 1] != 'u') return 0;
     uint32_t unit = 0;
