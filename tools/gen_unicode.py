@@ -25,7 +25,7 @@ ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 CHUNK = 4096
 
 # Bits of a record; unicode.h has the same names.
-DROP, SPACE, CJK, MN, PUNCT, WHITE, WORD = (1 << i for i in range(7))
+DROP, SPACE, CJK, MN, PUNCT, WHITE, WORD, LETTER, NUMBER = (1 << i for i in range(9))
 
 
 def bert(clean=False, cjk=False, strip=False, lower=False):
@@ -78,6 +78,15 @@ def combining_classes(nfd):
     return ranks, len(marks)
 
 
+def matched(pattern):
+    """Code points that a regular expression of one character matches."""
+    drop = normalizers.Replace(tokenizers.Regex(pattern), "").normalize_str
+    found = set(ALL)
+    for at in range(0, len(ALL), CHUNK):
+        found.difference_update(map(ord, drop("".join(map(chr, ALL[at:at + CHUNK])))))
+    return found
+
+
 def observe():
     nfd = normalizers.NFD().normalize_str
     lower = normalizers.Lowercase().normalize_str
@@ -126,6 +135,10 @@ def observe():
     spaces = added_token_matches({"lstrip": True}, lambda c: f"x{c}<t>")
     for code in ALL:
         assert (spaces[code][0] == 1) == bool(flags[code] & WHITE), f"U+{code:04X}"
+    for pattern, flag in ((r"\p{L}", LETTER), (r"\p{N}", NUMBER)):
+        for code in matched(pattern):
+            flags[code] |= flag
+    assert matched(r"\s") == {code for code in ALL if flags[code] & WHITE}
     return flags, decomposed, lowered
 
 
@@ -238,8 +251,10 @@ def fnv(state, data):
 
 def golden():
     """A line a plane and option set: FNV-1a 64 of all normalised code points, each followed by
-    0xFF; then of the pre-tokenizer's verdict on each."""
-    lines = ["# plane clean cjk strip lower hash, then: plane split hash; tools/gen_unicode.py"]
+    0xFF; then of what BertPreTokenizer and ByteLevel make of texts with each."""
+    lines = ["# plane clean cjk strip lower hash, then: plane split hash, plane bytes hash; "
+             "tools/gen_unicode.py"]
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
     planes = [[c for c in range(p << 16, (p + 1) << 16) if not 0xD800 <= c < 0xE000]
               for p in range(17)]
     for plane, codes in enumerate(planes):
@@ -251,6 +266,9 @@ def golden():
         split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
         data = bytes(len(split(f"a{chr(c)}a")) for c in codes)
         lines.append(f"{plane} split {fnv(0xCBF29CE484222325, data):016x}")
+        data = b"".join(bytes(len(piece) for piece, _ in cut(f"a{c}1{c}!{c} {c}")) + b"\xff"
+                        for c in map(chr, codes))
+        lines.append(f"{plane} bytes {fnv(0xCBF29CE484222325, data):016x}")
     return "\n".join(lines) + "\n"
 
 

@@ -9,8 +9,9 @@
 #define SPLITS_ROOM        256 /* words between two checks of the room */
 
 static const tandem_pretokenizer_type *const types[] = {
-    &tandem__pretokenizer_bert_type, &tandem__pretokenizer_metaspace_type,
-    &tandem__pretokenizer_whitespace_type, &tandem__pretokenizer_whitespace_split_type};
+    &tandem__pretokenizer_bert_type, &tandem__pretokenizer_byte_level_type,
+    &tandem__pretokenizer_metaspace_type, &tandem__pretokenizer_whitespace_type,
+    &tandem__pretokenizer_whitespace_split_type};
 
 static tandem_status read_name(const tandem_json *json, tandem_str *name, tandem_error *err) {
     const tandem_json *const type = tandem__json_get(json, "type");
@@ -39,10 +40,11 @@ static tandem_status read_part(tandem_pretokenizer *all, const tandem_json *json
                               tandem__metaspace_needs_origins(part->config);
         return TANDEM_OK;
     }
-    return TANDEM_FAIL(err, UNSUPPORTED,
-                       "type: \"%.*s\" is not supported, expected BertPreTokenizer, Metaspace, "
-                       "Whitespace, WhitespaceSplit or a Sequence of these",
-                       TANDEM_STR_ARG(name));
+    return TANDEM_FAIL(
+        err, UNSUPPORTED,
+        "type: \"%.*s\" is not supported, expected BertPreTokenizer, ByteLevel, Metaspace, "
+        "Whitespace, WhitespaceSplit or a Sequence of these",
+        TANDEM_STR_ARG(name));
 }
 
 static tandem_status new_parts(tandem_pretokenizer *all, size_t count, tandem_arena *arena,
@@ -75,6 +77,20 @@ tandem_status tandem__pretokenizer_read(tandem_pretokenizer *pretokenizer, const
         if (status != TANDEM_OK) return tandem__fail_prefix(err, status, place);
     }
     return TANDEM_OK;
+}
+
+bool tandem__pretokenizer_ends_in_bytes(const tandem_pretokenizer *pretokenizer) {
+    const size_t count = pretokenizer->count;
+    return count > 0 &&
+           pretokenizer->parts[count - 1].type == &tandem__pretokenizer_byte_level_type;
+}
+
+void tandem__pretokenizer_leave_bytes(tandem_pretokenizer *pretokenizer) {
+    tandem__byte_level_leave_bytes(&pretokenizer->parts[pretokenizer->count - 1]);
+    pretokenizer->rewrites = false;
+    for (size_t i = 0; i < pretokenizer->count; i++) {
+        pretokenizer->rewrites |= pretokenizer->parts[i].type->rewrite != NULL;
+    }
 }
 
 size_t tandem__pretokenizer_split(const tandem_pretokenizer *pretokenizer, const uint8_t *bytes,

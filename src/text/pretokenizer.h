@@ -57,6 +57,7 @@ typedef struct tandem_pretokenized {
 } tandem_pretokenized;
 
 extern const tandem_pretokenizer_type tandem__pretokenizer_bert_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_byte_level_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_metaspace_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_split_type;
@@ -64,9 +65,18 @@ extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_split_type
 /* Whether a Metaspace marks the first word of a text only. */
 bool tandem__metaspace_needs_origins(const void *config);
 
+/* For tandem__pretokenizer_leave_bytes. */
+void tandem__byte_level_leave_bytes(tandem_pretokenizer_part *part);
+
 /* Reads a part, or a Sequence of them; absent or null leaves `pretokenizer` empty. */
 tandem_status tandem__pretokenizer_read(tandem_pretokenizer *pretokenizer, const tandem_json *json,
                                         tandem_arena *arena, tandem_error *err) TANDEM_NODISCARD;
+
+/* Whether words come in the alphabet of byte_level.h, which the last part writes. */
+bool tandem__pretokenizer_ends_in_bytes(const tandem_pretokenizer *pretokenizer);
+
+/* Of such a one: words come as the bytes that the alphabet stands for, not rewritten. */
+void tandem__pretokenizer_leave_bytes(tandem_pretokenizer *pretokenizer);
 
 /* True where tandem__pretokenizer_split will do: at most one part, which changes nothing. */
 static inline bool tandem__pretokenizer_is_simple(const tandem_pretokenizer *pretokenizer) {

@@ -13,13 +13,15 @@
 #define TANDEM_CODE_MAX 0x10ffffu
 
 typedef enum tandem_unicode_flag {
-    TANDEM_UNICODE_DROP = 1 << 0,  /* clean_text removes it */
-    TANDEM_UNICODE_SPACE = 1 << 1, /* clean_text makes it a space */
-    TANDEM_UNICODE_CJK = 1 << 2,   /* handle_chinese_chars puts spaces around it */
-    TANDEM_UNICODE_MN = 1 << 3,    /* non-spacing mark: strip_accents removes it */
-    TANDEM_UNICODE_PUNCT = 1 << 4, /* BertPreTokenizer isolates it */
-    TANDEM_UNICODE_WHITE = 1 << 5, /* White_Space: separates words, \s in a regular expression */
-    TANDEM_UNICODE_WORD = 1 << 6,  /* \w in a regular expression */
+    TANDEM_UNICODE_DROP = 1 << 0,   /* clean_text removes it */
+    TANDEM_UNICODE_SPACE = 1 << 1,  /* clean_text makes it a space */
+    TANDEM_UNICODE_CJK = 1 << 2,    /* handle_chinese_chars puts spaces around it */
+    TANDEM_UNICODE_MN = 1 << 3,     /* non-spacing mark: strip_accents removes it */
+    TANDEM_UNICODE_PUNCT = 1 << 4,  /* BertPreTokenizer isolates it */
+    TANDEM_UNICODE_WHITE = 1 << 5,  /* White_Space: separates words, \s in a regular expression */
+    TANDEM_UNICODE_WORD = 1 << 6,   /* \w in a regular expression */
+    TANDEM_UNICODE_LETTER = 1 << 7, /* \p{L} there */
+    TANDEM_UNICODE_NUMBER = 1 << 8, /* \p{N} there */
 } tandem_unicode_flag;
 
 static inline uint32_t tandem__unicode_index(uint32_t code) {

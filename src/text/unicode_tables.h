@@ -12,9 +12,9 @@
 #define UNICODE_LOWER_SHIFT 8
 #define UNICODE_CLASS_COUNT 55
 extern const uint8_t tandem__unicode_record_block[8704];
-extern const uint8_t tandem__unicode_record[27648];
-extern const uint8_t tandem__unicode_record_flags[69];
-extern const uint8_t tandem__unicode_record_class[69];
+extern const uint8_t tandem__unicode_record[29056];
+extern const uint16_t tandem__unicode_record_flags[72];
+extern const uint8_t tandem__unicode_record_class[72];
 extern const uint8_t tandem__unicode_nfd_block[4352];
 extern const uint16_t tandem__unicode_nfd[8960];
 extern const uint8_t tandem__unicode_lower_block[4352];

@@ -12,12 +12,13 @@
 #include <cmocka.h>
 
 #include "base/utf8.h"
+#include "text/byte_level.h"
 #include "text/normalizer.h"
 #include "text/pretokenizer.h"
 #include "text/unicode.h"
 
 #define GOLDEN     "tests/golden/tokenizer_unicode.txt"
-#define LINES      (17 * (16 + 1)) /* a plane: 16 sets of options, and the pre-tokenizer */
+#define LINES      (17 * (16 + 2)) /* a plane: 16 sets of options, and two pre-tokenizers */
 #define FNV_START  UINT64_C(0xcbf29ce484222325)
 #define FNV_FACTOR UINT64_C(0x100000001b3)
 
@@ -71,6 +72,69 @@ static uint64_t hash_splits(uint32_t plane) {
     return hash;
 }
 
+/* ByteLevel without rewriting. */
+static tandem_pretokenizer bytes_pretokenizer(tandem_arena *arena) {
+    const tandem_str text =
+        TANDEM_STR("{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}");
+    const tandem_json *json = NULL;
+    tandem_pretokenizer made = {0};
+    assert_int_equal(tandem__json_parse(text, arena, &json, NULL), TANDEM_OK);
+    assert_int_equal(tandem__pretokenizer_read(&made, json, arena, NULL), TANDEM_OK);
+    assert_true(tandem__pretokenizer_ends_in_bytes(&made));
+    tandem__pretokenizer_leave_bytes(&made);
+    assert_true(tandem__pretokenizer_is_simple(&made));
+    return made;
+}
+
+/* The lengths of the words that ByteLevel finds in "a.1.!. ." where the points are `code`. */
+static uint64_t hash_byte_words(uint32_t plane) {
+    tandem_arena arena;
+    tandem__arena_init(&arena, 1 << 20);
+    const tandem_pretokenizer pretokenizer = bytes_pretokenizer(&arena);
+    uint64_t hash = FNV_START;
+    for (uint32_t code = plane << 16; code <= (plane << 16 | 0xffff); code++) {
+        if (is_surrogate(code)) continue;
+        uint8_t text[32];
+        size_t len = 0;
+        for (size_t i = 0; i < 4; i++) {
+            text[len++] = (uint8_t) "a1! "[i];
+            len += tandem__utf8_encode(code, text + len);
+        }
+        tandem_split splits[16];
+        size_t at = 0;
+        const size_t count = tandem__pretokenizer_split(&pretokenizer, text, len, &at, splits, 16);
+        assert_int_equal(at, len);
+        for (size_t i = 0; i < count; i++) {
+            const uint8_t bytes = (uint8_t)(splits[i].end - splits[i].start);
+            hash = fnv(hash, &bytes, 1);
+        }
+        hash = fnv(hash, (const uint8_t *)"\xff", 1);
+    }
+    tandem__arena_deinit(&arena);
+    return hash;
+}
+
+/* Each byte has a character of its own and comes back from it. */
+static void test_byte_alphabet(void **state) {
+    (void)state;
+    uint8_t text[2 * 256];
+    uint8_t back[2 * 256];
+    size_t len = 0;
+    for (unsigned i = 0; i < 256; i++) {
+        const uint32_t code = tandem__byte_char((uint8_t)i);
+        assert_int_equal(tandem__char_byte(code), i);
+        len += tandem__utf8_encode(code, text + len);
+    }
+    size_t count = 0;
+    for (uint32_t code = 0; code < 0x1000; code++) count += tandem__char_byte(code) >= 0;
+    assert_int_equal(count, 256);
+    assert_true(tandem__byte_level_decode((tandem_str){(const char *)text, len}, back, &count));
+    assert_int_equal(count, 256);
+    for (unsigned i = 0; i < 256; i++) assert_int_equal(back[i], i);
+    assert_false(tandem__byte_level_decode(TANDEM_STR("a b"), back, &count));
+    assert_int_equal(tandem__byte_char(' '), 0x120);
+}
+
 static void test_every_code_point(void **state) {
     (void)state;
     FILE *const file = fopen(GOLDEN, "r");
@@ -84,6 +148,8 @@ static void test_every_code_point(void **state) {
         uint64_t got = 0;
         if (sscanf(line, "%u split %llx", &plane, &want) == 2) {
             got = hash_splits(plane);
+        } else if (sscanf(line, "%u bytes %llx", &plane, &want) == 2) {
+            got = hash_byte_words(plane);
         } else if (sscanf(line, "%u %u %u %u %u %llx", &plane, &on[0], &on[1], &on[2], &on[3],
                           &want) == 6) {
             const tandem_normalizer_bert config = {on[0] != 0, on[1] != 0, on[2] != 0, on[3] != 0};
@@ -128,6 +194,7 @@ static void test_splits_in_parts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_byte_alphabet),
         cmocka_unit_test(test_every_code_point),
         cmocka_unit_test(test_splits_in_parts),
     };
