@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The few calls of include/tandem/engine.h that tools/bench_peers.py needs, by ctypes. The layout
+"""The few calls of include/tandem/engine.h that the tools need, by ctypes. The layout
 of every structure is compared with what the C compiler says before the library is used."""
 import ctypes
 import pathlib
@@ -94,19 +94,27 @@ class Engine:
         if self.result.failed:
             raise RuntimeError(f"{self.result.failed} texts failed: {self.error.message.decode()}")
 
-    def prepare_texts(self, texts):
-        """A request made once, so that what is timed is the engine and not ctypes."""
+    @staticmethod
+    def _rows(texts):
         encoded = [text.encode() for text in texts]
-        rows = (tandem_text * len(texts))(*[tandem_text(t, len(t)) for t in encoded])
-        request = tandem_request(texts=rows, count=len(texts))
-        request.keep = (encoded, rows)
+        return (tandem_text * len(texts))(*[tandem_text(t, len(t)) for t in encoded]), encoded
+
+    def prepare_texts(self, texts, pairs=None, **options):
+        """A request made once, so that what is timed is the engine and not ctypes. Options are
+        fields of tandem_request."""
+        rows, encoded = self._rows(texts)
+        request = tandem_request(texts=rows, count=len(texts), **options)
+        request.keep = [rows, encoded]
+        if pairs is not None:
+            request.pairs, more = self._rows(pairs)
+            request.keep += [request.pairs, more]
         return request
 
-    def prepare_ids(self, rows):
+    def prepare_ids(self, rows, **options):
         flat = np.concatenate(rows).astype(np.int32)
         offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
         request = tandem_request(ids=flat.ctypes.data_as(c_ints), count=len(rows),
-                                 id_offsets=offsets.ctypes.data_as(c_ints))
+                                 id_offsets=offsets.ctypes.data_as(c_ints), **options)
         request.keep = (flat, offsets)
         return request
 
