@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tests/golden/families from transformers: a tiny classifier of each family of models.
+"""Makes tests/golden/families and tests/golden/lm from transformers: a tiny classifier and a tiny
+masked language model of each family of models.
 
-    tools/make_family_golden.py [--out tests/golden/families] [FAMILY...]
+    tools/make_family_golden.py [--out tests/golden] [families/NAME...] [lm/NAME...]
 
 Run it in the virtual environment of tools/peers.txt. The files are committed: this is needed only
 when a family is added. tests/golden/README.md says what it writes.
@@ -12,6 +13,7 @@ Weights are drawn so that an error in any of them shows: matrices with standard 
 they are in the file, and rounded once.
 """
 import argparse
+import copy
 import json
 import pathlib
 
@@ -46,6 +48,13 @@ FAMILIES = {
     "electra": (transformers.ElectraConfig(
         **SIZES, embedding_size=16, max_position_embeddings=40), torch.float16),
 }
+
+# The same with the head of a masked language model; one of them with a decoder of its own.
+LM_FAMILIES = {name: config for name, (config, _) in FAMILIES.items()}
+LM_FAMILIES["bert"] = transformers.BertConfig(**SIZES, max_position_embeddings=40)
+LM_FAMILIES["camembert"] = transformers.CamembertConfig(
+    **SIZES, max_position_embeddings=42, type_vocab_size=1, pad_token_id=1)
+UNTIED = {"distilbert"}
 
 
 def draw(model, dtype, generator):
@@ -87,8 +96,47 @@ def words(values):
     return " ".join(str(int(value)) for value in values)
 
 
+def write_config(folder):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("transformers_version", None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def sparse(logits):
+    """SPLADE's vector as it is most often, and with everything that it may have instead."""
+    value = np.log1p(np.maximum(logits, 0.0))
+    return value.max(axis=0), np.log1p(value).sum(axis=0)
+
+
+def make_lm(name, out):
+    config = copy.deepcopy(LM_FAMILIES[name])
+    config.tie_word_embeddings = name not in UNTIED
+    config._attn_implementation = "eager"
+    generator = torch.Generator().manual_seed(20240608)
+    model = transformers.AutoModelForMaskedLM.from_config(config).eval()
+    draw(model, torch.float16, generator)
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(torch.float16).save_pretrained(folder)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float64).eval()
+    ids_lines, types_lines, rows = [], [], []
+    for ids, types in inputs(model, generator):
+        _, logits = run(model, ids, types)
+        ids_lines.append(words(ids))
+        types_lines.append(words(types))
+        rows.append(sparse(logits))
+    (folder / "ids.txt").write_text("\n".join(ids_lines) + "\n")
+    (folder / "types.txt").write_text("\n".join(types_lines) + "\n")
+    np.stack([row[0] for row in rows]).astype("<f4").tofile(folder / "max.f32")
+    np.stack([row[1] for row in rows]).astype("<f4").tofile(folder / "sum.f32")
+    write_config(folder)
+    print("lm", name, len(rows), "texts")
+
+
 def make(name, out):
-    config, dtype = FAMILIES[name]
+    config, dtype = copy.deepcopy(FAMILIES[name])
     config.id2label = LABELS
     config.label2id = {label: number for number, label in LABELS.items()}
     config._attn_implementation = "eager"
@@ -111,20 +159,20 @@ def make(name, out):
     (folder / "types.txt").write_text("\n".join(types_lines) + "\n")
     np.concatenate(all_states).astype("<f4").tofile(folder / "last.f32")
     np.stack(all_logits).astype("<f4").tofile(folder / "logits.f32")
-    config_path = folder / "config.json"
-    config = json.loads(config_path.read_text())
-    config.pop("transformers_version", None)
-    config_path.write_text(json.dumps(config, indent=2) + "\n")
+    write_config(folder)
     print(name, len(all_states), "texts")
 
 
 def main():
+    known = [f"families/{name}" for name in sorted(FAMILIES)]
+    known += [f"lm/{name}" for name in sorted(LM_FAMILIES)]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden/families"))
-    parser.add_argument("families", nargs="*", default=sorted(FAMILIES))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden"))
+    parser.add_argument("models", nargs="*", default=known)
     arguments = parser.parse_args()
-    for name in arguments.families:
-        make(name, arguments.out)
+    for model in arguments.models:
+        kind, name = model.split("/")
+        (make_lm if kind == "lm" else make)(name, arguments.out / kind)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,15 @@ class tandem_request(ctypes.Structure):
                 ("count", c_size), ("ids", c_ints), ("id_offsets", c_ints), ("lane", c_text),
                 ("prompt_name", c_text), ("prompt", c_text), ("max_length", c_int),
                 ("dimensions", c_int), ("task", ctypes.c_int), ("fallback", ctypes.c_int),
-                ("skip_normalize", c_bool), ("force_normalize", c_bool), ("refuse_long", c_bool),
+                ("scoring", ctypes.c_int), ("raw_scores", c_bool), ("skip_normalize", c_bool),
+                ("force_normalize", c_bool), ("refuse_long", c_bool),
                 ("split_long", c_bool), ("replace_invalid", c_bool)]
 
 
 class tandem_result(ctypes.Structure):
-    _fields_ = [("vectors", c_floats), ("texts", ctypes.c_void_p), ("count", c_size),
+    _fields_ = [("vectors", c_floats), ("ids", c_ints),
+                ("sparse_offsets", ctypes.POINTER(ctypes.c_int64)), ("sparse_ids", c_ints),
+                ("sparse_weights", c_floats), ("texts", ctypes.c_void_p), ("count", c_size),
                 ("rows", c_size), ("dimensions", c_int), ("failed", c_size),
                 ("first_failed", c_size),
                 ("truncated", c_size), ("lane", c_text), ("dtype", c_text),

@@ -75,12 +75,16 @@ typedef struct tandem_model_info {
     int32_t heads;
     int32_t ffn; /* inner width of the feed-forward layers */
     int32_t vocab;
-    int32_t positions_max; /* longest text in tokens that the model can take */
-    int32_t max_length;    /* longest text that this engine takes */
-    int32_t labels;        /* of a classifier; else 0 */
+    int32_t positions_max;          /* longest text in tokens that the model can take */
+    int32_t max_length;             /* longest text that this engine takes */
+    int32_t labels;                 /* of a classifier; else 0 */
+    const char *const *label_names; /* [labels] */
+    const char *score; /* what makes scores of its logits: "none", "sigmoid", "softmax" */
     int32_t prompt_count;
     const char *const *prompt_names; /* [prompt_count] */
     bool is_normalized;              /* the model's own vectors have length 1 */
+    bool has_embedding;              /* TANDEM_TASK_EMBED is for it */
+    bool has_sparse;                 /* ... TANDEM_TASK_EMBED_SPARSE */
 } tandem_model_info;
 
 TANDEM_API void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info);
@@ -126,10 +130,18 @@ typedef struct tandem_text {
 } tandem_text;
 
 typedef enum tandem_task {
-    TANDEM_TASK_EMBED = 0,     /* one vector a text */
-    TANDEM_TASK_EMBED_ALL = 1, /* one vector a token */
-    TANDEM_TASK_CLASSIFY = 2,  /* logits of the sequence classifier */
+    TANDEM_TASK_EMBED = 0,        /* one vector a text */
+    TANDEM_TASK_EMBED_ALL = 1,    /* one vector a token */
+    TANDEM_TASK_CLASSIFY = 2,     /* scores of the sequence classifier's labels */
+    TANDEM_TASK_EMBED_SPARSE = 3, /* weights of words: SPLADE over a masked language model */
 } tandem_task;
+
+/* What makes a classifier's scores of its logits. */
+typedef enum tandem_scoring {
+    TANDEM_SCORING_MODEL = 0, /* as the model's configuration says: tandem_model_info.score */
+    TANDEM_SCORING_SIGMOID = 1,
+    TANDEM_SCORING_SOFTMAX = 2,
+} tandem_scoring;
 
 typedef enum tandem_fallback {
     TANDEM_FALLBACK_NEXT =
@@ -151,10 +163,12 @@ typedef struct tandem_request {
     int32_t dimensions;        /* keep the first of the vector (matryoshka); 0 = the model's */
     tandem_task task;
     tandem_fallback fallback;
-    bool skip_normalize;  /* leave vectors as the pooling gives them */
-    bool force_normalize; /* length 1 even where the model's own vectors are not */
-    bool refuse_long;     /* a text over max_length is an error instead of cut */
-    bool split_long;      /* ... is computed in windows, averaged by their tokens */
+    tandem_scoring scoring; /* TANDEM_TASK_CLASSIFY */
+    bool raw_scores;        /* ... logits as they are, whatever `scoring` says */
+    bool skip_normalize;    /* leave vectors as the pooling gives them */
+    bool force_normalize;   /* length 1 even where the model's own vectors are not */
+    bool refuse_long;       /* a text over max_length is an error instead of cut */
+    bool split_long; /* ... is computed in windows, averaged by their tokens; TANDEM_TASK_EMBED */
     bool replace_invalid; /* bytes that are not UTF-8 become U+FFFD instead of an error */
 } tandem_request;
 
@@ -167,7 +181,13 @@ typedef struct tandem_text_result {
 
 /* Start with all zero; tandem_result_deinit frees it. Reusing one result keeps its memory. */
 typedef struct tandem_result {
-    float *vectors;            /* [rows, dimensions] f32 row-major */
+    float *vectors; /* [rows, dimensions] f32 row-major; NULL where they are sparse */
+    int32_t *ids;   /* TANDEM_TASK_EMBED_ALL: [rows] token of each row; else NULL */
+    /* TANDEM_TASK_EMBED_SPARSE, else NULL: text i has entries [sparse_offsets[i],
+     * sparse_offsets[i + 1]), token ids rising, weights over zero. */
+    int64_t *sparse_offsets; /* [count + 1] */
+    int32_t *sparse_ids;
+    float *sparse_weights;
     tandem_text_result *texts; /* [count] */
     size_t count;
     size_t rows; /* = count, or all tokens with TANDEM_TASK_EMBED_ALL */

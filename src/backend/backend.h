@@ -39,7 +39,7 @@ typedef enum tandem_output {
     TANDEM_OUTPUT_POOLED = 0, /* [B, dimensions], before normalisation */
     TANDEM_OUTPUT_TOKENS = 1, /* [T, H], the last hidden states */
     TANDEM_OUTPUT_HEAD = 2,   /* [B, labels], logits */
-    TANDEM_OUTPUT_SPARSE = 3, /* [B, V] */
+    TANDEM_OUTPUT_SPARSE = 3, /* [B, V], mostly zeros: plan->splade of the tokens' logits */
     TANDEM_OUTPUT_STATES = 4, /* [layer_count + 1, T, H], after the embeddings and each layer,
                                  before a final norm; for tests, not every backend has it */
 } tandem_output;
@@ -154,7 +154,7 @@ tandem_status tandem__plan_check(const tandem_plan *plan, tandem_error *err) TAN
 tandem_status tandem__batch_check(const tandem_plan *plan, const tandem_capabilities *limits,
                                   const tandem_batch *batch, tandem_error *err) TANDEM_NODISCARD;
 
-/* Whether the plan has what the output needs. SPARSE is left to the backend. */
+/* Whether the plan has what the output needs. */
 tandem_status tandem__output_check(const tandem_plan *plan, tandem_output output,
                                    tandem_error *err) TANDEM_NODISCARD;
 

@@ -147,6 +147,14 @@ static tandem_status check_layer(const tandem_plan *plan, int index, tandem_erro
     return check_number("window", layer->window, 0, 1 << 28, err);
 }
 
+static tandem_status check_lm_head(const tandem_plan *plan, tandem_error *err) {
+    if (plan->lm_decoder.weight.data == NULL) return TANDEM_OK;
+    const int64_t width = plan->lm_dense.weight.rows;
+    TANDEM_TRY(check_linear(-1, "lm.dense", &plan->lm_dense, width, plan->hidden, err));
+    TANDEM_TRY(check_norm(-1, "lm.norm", &plan->lm_norm, width, err));
+    return check_linear(-1, "lm.decoder", &plan->lm_decoder, plan->vocab, width, err);
+}
+
 static tandem_status check_top(const tandem_plan *plan, tandem_error *err) {
     TANDEM_TRY(check_norm(-1, "final.norm", &plan->final_norm, plan->hidden, err));
     int64_t width = plan->hidden;
@@ -157,6 +165,7 @@ static tandem_status check_top(const tandem_plan *plan, tandem_error *err) {
     }
     if (plan->pooling != TANDEM_POOLING_SPLADE)
         TANDEM_TRY(check_number("dimensions", plan->dimensions, width, width, err));
+    TANDEM_TRY(check_lm_head(plan, err));
     if (plan->classifier.weight.data == NULL) return TANDEM_OK;
     width = plan->hidden;
     if (plan->head_dense.weight.data != NULL) {
@@ -234,6 +243,12 @@ tandem_status tandem__output_check(const tandem_plan *plan, tandem_output output
                                    tandem_error *err) {
     if (output == TANDEM_OUTPUT_POOLED && plan->pooling == TANDEM_POOLING_NONE) {
         return TANDEM_FAIL(err, UNSUPPORTED, "the model has no pooling, only token vectors");
+    }
+    if (output == TANDEM_OUTPUT_POOLED && plan->pooling == TANDEM_POOLING_SPLADE) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "the model has sparse vectors alone");
+    }
+    if (output == TANDEM_OUTPUT_SPARSE && plan->lm_decoder.weight.data == NULL) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "the model is no masked language model");
     }
     if (output == TANDEM_OUTPUT_HEAD && plan->classifier.weight.data == NULL) {
         return TANDEM_FAIL(err, UNSUPPORTED, "the model is not a classifier");

@@ -167,6 +167,60 @@ static tandem_status bind_list(const bind_job *job, const tandem_binding *list, 
     return TANDEM_OK;
 }
 
+/* A bias at `stem`, if it is there. */
+static tandem_status bind_bias(const bind_job *job, const char *stem, int64_t size,
+                               tandem_view *bias, tandem_error *err) {
+    const tandem_want want = {.stem = stem,
+                              .role = TANDEM_ROLE_BIAS,
+                              .rows = 1,
+                              .cols = size,
+                              .parts = 1,
+                              .is_optional = true};
+    if (stem == NULL || bias->data != NULL) return TANDEM_OK;
+    return take(job->supply, &want, bias, job->parameters, err);
+}
+
+/* Logits of the vocabulary: weights of their own or those of the word embeddings, one bias a word.
+ */
+static tandem_status bind_decoder(const bind_job *job, const tandem_lm_head *head,
+                                  tandem_plan *plan, tandem_error *err) {
+    tandem_linear *decoder = &plan->lm_decoder;
+    tandem_want want = {.stem = head->decoder,
+                        .rows = plan->vocab,
+                        .cols = job->dims[TANDEM_DIM_EMBEDDING],
+                        .parts = 1,
+                        .is_optional = true};
+    TANDEM_TRY(take(job->supply, &want, &decoder->weight, job->parameters, err));
+    if (decoder->weight.data == NULL) decoder->weight = plan->word;
+    decoder->bias = (tandem_view){.data = NULL};
+    TANDEM_TRY(bind_bias(job, head->decoder, plan->vocab, &decoder->bias, err));
+    TANDEM_TRY(bind_bias(job, head->bias, plan->vocab, &decoder->bias, err));
+    if (decoder->bias.data != NULL || head->may_lack_bias) return TANDEM_OK;
+    want = (tandem_want){.stem = head->decoder,
+                         .role = TANDEM_ROLE_BIAS,
+                         .rows = 1,
+                         .cols = plan->vocab,
+                         .parts = 1};
+    return take(job->supply, &want, &decoder->bias, job->parameters, err);
+}
+
+/* The head of a masked language model. Where it only may be there, its first tensor tells. */
+static tandem_status bind_lm_head(const bind_job *job, const tandem_config *config,
+                                  tandem_plan *plan, tandem_error *err) {
+    const tandem_lm_head *head = &config->family->lm_head;
+    const tandem_want first = {.stem = head->tensors[0].name,
+                               .rows = job->dims[head->tensors[0].rows],
+                               .cols = job->dims[head->tensors[0].cols],
+                               .parts = 1,
+                               .is_optional = true};
+    tandem_view found = {.data = NULL};
+    if (config->lm_head == TANDEM_NEED_MAY)
+        TANDEM_TRY(job->supply.take(job->supply.context, &first, &found, err));
+    if (config->lm_head == TANDEM_NEED_MAY && found.data == NULL) return TANDEM_OK;
+    TANDEM_TRY(bind_list(job, head->tensors, err));
+    return bind_decoder(job, head, plan, err);
+}
+
 tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_t rows,
                                   int64_t cols, bool has_bias, tandem_linear *linear,
                                   int64_t *parameters, tandem_error *err) {
@@ -197,5 +251,5 @@ tandem_status tandem__bind_plan(const tandem_config *config, tandem_supply suppl
     job.target = plan;
     job.layer = -1;
     if (config->is_classifier) TANDEM_TRY(bind_list(&job, family->head, err));
-    return TANDEM_OK;
+    return config->lm_head == TANDEM_NEED_NONE ? TANDEM_OK : bind_lm_head(&job, config, plan, err);
 }

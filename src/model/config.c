@@ -132,11 +132,12 @@ static tandem_status read_position(const tandem_json *root, const tandem_family 
                        TANDEM_STR_ARG(type));
 }
 
-static bool names_classifier(const tandem_json *root) {
+/* Whether the first of "architectures" ends with `task`. */
+static bool names_task(const tandem_json *root, const char *task) {
     const tandem_json *classes = tandem__json_get(root, "architectures");
     if (classes == NULL || classes->kind != TANDEM_JSON_ARRAY || classes->count == 0) return false;
     return classes->first->kind == TANDEM_JSON_STRING &&
-           tandem__str_ends(classes->first->text, "ForSequenceClassification");
+           tandem__str_ends(classes->first->text, task);
 }
 
 /* As transformers: num_labels wins, else as many as id2label names, else 2. */
@@ -188,9 +189,21 @@ static tandem_status read_labels(const tandem_json *root, tandem_arena *arena, t
     return TANDEM_OK;
 }
 
-/* As sentence-transformers' CrossEncoder: the named function, else sigmoid for one label. */
-static tandem_status read_score(const tandem_json *root, int32_t labels, tandem_score *score,
-                                tandem_error *err) {
+/* What makes scores where no function is named: sigmoid for one label (sentence-transformers'
+ * CrossEncoder), for more what problem_type says and else softmax (transformers' pipeline). */
+static tandem_status read_problem(const tandem_json *root, int32_t labels, tandem_score *score,
+                                  tandem_error *err) {
+    tandem_str type = TANDEM_STR("");
+    TANDEM_TRY(tandem__json_read_str(root, "problem_type", &type, err));
+    *score = TANDEM_SCORE_SOFTMAX;
+    if (labels == 1 || tandem__str_is(type, "multi_label_classification"))
+        *score = TANDEM_SCORE_SIGMOID;
+    else if (tandem__str_is(type, "regression"))
+        *score = TANDEM_SCORE_IDENTITY;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__score_from_name(tandem_str name, tandem_score *score, tandem_error *err) {
     static const struct {
         const char *name;
         tandem_score score;
@@ -199,11 +212,6 @@ static tandem_status read_score(const tandem_json *root, int32_t labels, tandem_
         {"torch.nn.modules.activation.Sigmoid", TANDEM_SCORE_SIGMOID},
         {"torch.nn.modules.activation.Softmax", TANDEM_SCORE_SOFTMAX},
     };
-    tandem_str name = TANDEM_STR("");
-    const tandem_json *own = tandem__json_get(root, "sentence_transformers");
-    TANDEM_TRY(tandem__json_read_str(root, "sbert_ce_default_activation_function", &name, err));
-    TANDEM_TRY(tandem__json_read_str(own, "activation_fn", &name, err));
-    *score = labels == 1 ? TANDEM_SCORE_SIGMOID : TANDEM_SCORE_IDENTITY;
     if (!tandem__str_starts(name, "torch.")) return TANDEM_OK; /* none, or not trusted there */
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!tandem__str_is(name, names[i].name)) continue;
@@ -214,6 +222,16 @@ static tandem_status read_score(const tandem_json *root, int32_t labels, tandem_
                        "activation_fn: \"%.*s\", expected Identity, Sigmoid or "
                        "Softmax of torch.nn.modules",
                        TANDEM_STR_ARG(name));
+}
+
+static tandem_status read_score(const tandem_json *root, int32_t labels, tandem_score *score,
+                                tandem_error *err) {
+    tandem_str name = TANDEM_STR("");
+    const tandem_json *own = tandem__json_get(root, "sentence_transformers");
+    TANDEM_TRY(tandem__json_read_str(root, "sbert_ce_default_activation_function", &name, err));
+    TANDEM_TRY(tandem__json_read_str(own, "activation_fn", &name, err));
+    TANDEM_TRY(read_problem(root, labels, score, err));
+    return tandem__score_from_name(name, score, err);
 }
 
 static void fill_dims(const tandem_plan *plan, int64_t *dims) {
@@ -233,8 +251,10 @@ tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, 
                                   tandem_config *config, tandem_error *err) {
     const tandem_family *family = NULL;
     TANDEM_TRY(tandem__family_find(root, &family, err));
-    *config = (tandem_config){
-        .family = family, .is_classifier = names_classifier(root), .rope_scale = 1.0f};
+    *config = (tandem_config){.family = family,
+                              .is_classifier = names_task(root, "ForSequenceClassification"),
+                              .rope_scale = 1.0f};
+    if (names_task(root, "ForMaskedLM")) config->lm_head = TANDEM_NEED_MAY;
     plan->family = family->name;
     plan->is_norm_first = family->is_norm_first;
     plan->head_pooling = TANDEM_POOLING_CLS;
@@ -244,6 +264,7 @@ tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, 
     TANDEM_TRY(read_norm_eps(root, &family->keys, plan, err));
     TANDEM_TRY(read_activation(root, &family->keys, &plan->activation, err));
     TANDEM_TRY(read_position(root, family, plan, err));
+    plan->lm_activation = family->lm_head.activation;
     if (config->is_classifier) {
         TANDEM_TRY(read_labels(root, arena, plan, config, err));
         TANDEM_TRY(read_score(root, plan->labels, &config->score, err));
@@ -256,5 +277,6 @@ tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, 
         config->dims[TANDEM_DIM_EMBEDDING] = width;
     }
     if (family->refine != NULL) TANDEM_TRY(family->refine(root, plan, config, err));
+    if (plan->lm_activation == TANDEM_ACTIVATION_NONE) plan->lm_activation = plan->activation;
     return TANDEM_OK;
 }

@@ -15,4 +15,9 @@
 tandem_status tandem__config_read(const tandem_json *root, tandem_arena *arena, tandem_plan *plan,
                                   tandem_config *config, tandem_error *err) TANDEM_NODISCARD;
 
+/* The function of a classifier's logits by its class in torch; others leave `score` as it is, as
+ * sentence-transformers passes over what is not torch's. */
+tandem_status tandem__score_from_name(tandem_str name, tandem_score *score,
+                                      tandem_error *err) TANDEM_NODISCARD;
+
 #endif

@@ -57,6 +57,45 @@ static const tandem_binding roberta_head[] = {
     END,
 };
 
+/* Masked-language-model heads, E wide between. */
+#define LM_DENSE(name) LINEAR(name, PLAN(lm_dense), EMBEDDING, HIDDEN)
+#define LM_NORM(name)  BIND(name, NORM, PLAN(lm_norm), ONE, EMBEDDING, 0, 1, 0)
+static const tandem_binding bert_lm[] = {
+    LM_DENSE("cls.predictions.transform.dense"),
+    LM_NORM("cls.predictions.transform.LayerNorm"),
+    END,
+};
+static const tandem_binding roberta_lm[] = {
+    LM_DENSE("lm_head.dense"),
+    LM_NORM("lm_head.layer_norm"),
+    END,
+};
+static const tandem_binding distilbert_lm[] = {
+    LM_DENSE("vocab_transform"),
+    LM_NORM("vocab_layer_norm"),
+    END,
+};
+static const tandem_binding gte_lm[] = {
+    LM_DENSE("lm_head.dense"),
+    LM_NORM("lm_head.norm"),
+    END,
+};
+static const tandem_binding nomic_lm[] = {
+    LM_DENSE("cls.predictions.transform.dense"),
+    LM_NORM("cls.predictions.transform.layer_norm"),
+    END,
+};
+static const tandem_binding modernbert_lm[] = {
+    LINEAR_MAY("head.dense", PLAN(lm_dense), HIDDEN, HIDDEN),
+    NORM_MAY("head.norm",    PLAN(lm_norm)),
+    END,
+};
+static const tandem_binding electra_lm[] = {
+    LM_DENSE("generator_predictions.dense"),
+    LM_NORM("generator_predictions.LayerNorm"),
+    END,
+};
+
 static const tandem_binding distilbert_tensors[] = {
     TABLE("embeddings.word_embeddings",     PLAN(word),          VOCAB,     HIDDEN),
     TABLE("embeddings.position_embeddings", PLAN(position_rows), POSITIONS, HIDDEN),
@@ -200,6 +239,8 @@ const tandem_family tandem__families[] = {
         .layer = bert_layer,
         .head = pooler_head,
         .head_activation = TANDEM_ACTIVATION_TANH,
+        .lm_head = {bert_lm, "cls.predictions.decoder", "cls.predictions", false,
+                    TANDEM_ACTIVATION_NONE},
     },
     {
         .name = "distilbert",
@@ -220,6 +261,7 @@ const tandem_family tandem__families[] = {
         .layer = distilbert_layer,
         .head = distilbert_head,
         .head_activation = TANDEM_ACTIVATION_RELU,
+        .lm_head = {distilbert_lm, "vocab_projector", NULL, false, TANDEM_ACTIVATION_NONE},
     },
     {
         .name = "roberta",
@@ -232,6 +274,8 @@ const tandem_family tandem__families[] = {
         .layer = bert_layer,
         .head = roberta_head,
         .head_activation = TANDEM_ACTIVATION_TANH,
+        .lm_head = {roberta_lm, "lm_head.decoder", "lm_head", false,
+                    TANDEM_ACTIVATION_GELU_ERF},
         .refine = tandem__refine_roberta,
     },
     {
@@ -254,6 +298,8 @@ const tandem_family tandem__families[] = {
         .layer = mpnet_layer,
         .head = roberta_head,
         .head_activation = TANDEM_ACTIVATION_TANH,
+        .lm_head = {roberta_lm, "lm_head.decoder", "lm_head", false,
+                    TANDEM_ACTIVATION_GELU_ERF},
         .refine = tandem__refine_mpnet,
     },
     {
@@ -278,6 +324,8 @@ const tandem_family tandem__families[] = {
         .layer = nomic_layer,
         .head = pooler_head,
         .head_activation = TANDEM_ACTIVATION_TANH,
+        .lm_head = {nomic_lm, "cls.predictions.decoder", "cls.predictions", false,
+                    TANDEM_ACTIVATION_NONE},
         .refine = tandem__refine_nomic,
     },
     {
@@ -291,6 +339,7 @@ const tandem_family tandem__families[] = {
         .layer = gte_layer,
         .head = pooler_head,
         .head_activation = TANDEM_ACTIVATION_TANH,
+        .lm_head = {gte_lm, "lm_head.decoder", NULL, false, TANDEM_ACTIVATION_GELU_ERF},
         .refine = tandem__refine_gte,
     },
     {
@@ -314,6 +363,7 @@ const tandem_family tandem__families[] = {
         .layer = modernbert_layer,
         .head = modernbert_head,
         .head_activation = TANDEM_ACTIVATION_GELU_ERF,
+        .lm_head = {modernbert_lm, "decoder", NULL, true, TANDEM_ACTIVATION_GELU_ERF},
         .refine = tandem__refine_modernbert,
     },
     {
@@ -338,6 +388,7 @@ const tandem_family tandem__families[] = {
         .layer = bert_layer,
         .head = roberta_head,
         .head_activation = TANDEM_ACTIVATION_GELU_ERF,
+        .lm_head = {electra_lm, "generator_lm_head", NULL, false, TANDEM_ACTIVATION_GELU_ERF},
     },
     {.name = NULL},
 };

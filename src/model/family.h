@@ -63,6 +63,16 @@ typedef struct tandem_config_int {
     int32_t fallback;
 } tandem_config_int;
 
+/* A masked-language-model head. The decoder's weight is that of the word embeddings where the file
+ * has none of its own; its bias stands beside it or, from older releases, at `bias`. */
+typedef struct tandem_lm_head {
+    const tandem_binding *tensors; /* dense and norm */
+    const char *decoder;
+    const char *bias;             /* another stem, or NULL */
+    bool may_lack_bias;           /* the decoder may have none at all */
+    tandem_activation activation; /* NONE: the model's own */
+} tandem_lm_head;
+
 typedef struct tandem_config_keys {
     tandem_config_int hidden;
     tandem_config_int layers;
@@ -85,11 +95,18 @@ typedef struct tandem_config_keys {
 
 typedef struct tandem_family tandem_family;
 
+typedef enum tandem_need {
+    TANDEM_NEED_NONE = 0,
+    TANDEM_NEED_MAY = 1, /* where the file has it */
+    TANDEM_NEED_MUST = 2,
+} tandem_need;
+
 /* What config.json says beside the plan. */
 typedef struct tandem_config {
     const tandem_family *family;
     int64_t dims[TANDEM_DIM_COUNT]; /* by tandem_dim */
     bool is_classifier;             /* "architectures" names a ...ForSequenceClassification */
+    tandem_need lm_head;            /* of a masked language model */
     const char *const *labels;      /* [plan->labels] */
     tandem_score score;
     float rope_theta; /* of layers that see all tokens */
@@ -112,6 +129,7 @@ struct tandem_family {
     const tandem_binding *layer;   /* of each layer */
     const tandem_binding *head;    /* of a sequence classifier */
     tandem_activation head_activation;
+    tandem_lm_head lm_head;
     /* Whatever the keys cannot say: reads more of config.json. May be NULL. */
     tandem_status (*refine)(const tandem_json *root, tandem_plan *plan, tandem_config *config,
                             tandem_error *err);

@@ -235,7 +235,10 @@ static tandem_status read_modernbert_head(const tandem_json *root, tandem_plan *
     plan->head_pooling = is_mean ? TANDEM_POOLING_MEAN : TANDEM_POOLING_CLS;
     tandem_str word = TANDEM_STR("gelu");
     TANDEM_TRY(tandem__json_read_str(root, "classifier_activation", &word, err));
-    return tandem__activation_from_word("classifier_activation", word, &plan->head_activation, err);
+    TANDEM_TRY(
+        tandem__activation_from_word("classifier_activation", word, &plan->head_activation, err));
+    plan->lm_activation = plan->head_activation; /* its masked-language-model head is the same */
+    return TANDEM_OK;
 }
 
 tandem_status tandem__refine_modernbert(const tandem_json *root, tandem_plan *plan,

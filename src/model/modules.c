@@ -4,7 +4,8 @@
  * A module is known by the last part of its class ("sentence_transformers.models.Pooling" and
  * "sentence_transformers.sentence_transformer.modules.pooling.Pooling" are one class over the
  * years). Classes from elsewhere are Python code of the model's author, which only Python can run.
- * Order matters: one transformer, one pooling, dense layers, at most one normalisation, last. */
+ * Order matters: one transformer, one pooling, dense layers, at most one normalisation, last; or,
+ * of a sparse encoder, a masked language model and a SpladePooling. */
 #include <stdio.h>
 #include <string.h>
 
@@ -187,6 +188,36 @@ static tandem_status add_dense(const tandem_folder *folder, const char *inner,
     return tandem__folder_blame(folder, inner, "config.json", read_dense(root, dense, err), err);
 }
 
+static tandem_status fail_splade(const char *key, tandem_str word, const char *expected,
+                                 tandem_error *err) {
+    return TANDEM_FAIL(err, UNSUPPORTED, "%s: \"%.*s\", expected %s", key, TANDEM_STR_ARG(word),
+                       expected);
+}
+
+static tandem_status read_splade(const tandem_json *root, tandem_splade *splade,
+                                 tandem_error *err) {
+    tandem_str strategy = TANDEM_STR("max");
+    tandem_str function = TANDEM_STR("relu");
+    TANDEM_TRY(tandem__json_read_str(root, "pooling_strategy", &strategy, err));
+    TANDEM_TRY(tandem__json_read_str(root, "activation_function", &function, err));
+    splade->is_sum = tandem__str_is(strategy, "sum");
+    splade->is_log_twice = tandem__str_is(function, "log1p_relu");
+    if (!splade->is_sum && !tandem__str_is(strategy, "max"))
+        return fail_splade("pooling_strategy", strategy, "max or sum", err);
+    if (!splade->is_log_twice && !tandem__str_is(function, "relu"))
+        return fail_splade("activation_function", function, "relu or log1p_relu", err);
+    return TANDEM_OK;
+}
+
+static tandem_status add_splade(const tandem_folder *folder, const char *inner,
+                                tandem_modules *modules, tandem_error *err) {
+    modules->pooling = TANDEM_POOLING_SPLADE;
+    const tandem_json *root = NULL;
+    TANDEM_TRY(tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
+    return tandem__folder_blame(folder, inner, "config.json",
+                                read_splade(root, &modules->splade, err), err);
+}
+
 /* The modules in front of the one that is being added. */
 typedef struct module_chain {
     bool has_transformer;
@@ -195,21 +226,31 @@ typedef struct module_chain {
 
 static tandem_status add_module(const tandem_folder *folder, tandem_str class, const char *inner,
                                 module_chain *chain, tandem_modules *modules, tandem_error *err) {
-    if (tandem__str_is(class, "Transformer")) {
+    if (tandem__str_ends(class, "Transformer")) {
         if (chain->has_transformer) {
             return TANDEM_FAIL(err, UNSUPPORTED, "two Transformer modules, expected one");
         }
         chain->has_transformer = true;
+        modules->is_masked_lm = tandem__str_is(class, "MLMTransformer");
         memcpy(modules->inner, inner, TANDEM_INNER_MAX);
         return TANDEM_OK;
     }
     if (tandem__str_is(class, "Dropout")) return TANDEM_OK; /* does nothing at inference */
+    if (modules->pooling == TANDEM_POOLING_SPLADE) {
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "a %.*s module after SpladePooling, expected that to be the last",
+                           TANDEM_STR_ARG(class));
+    }
     if (!chain->has_transformer || modules->is_normalized ||
-        chain->has_pooling == tandem__str_is(class, "Pooling")) {
+        chain->has_pooling == tandem__str_ends(class, "Pooling")) {
         return TANDEM_FAIL(err, UNSUPPORTED,
                            "a %.*s module at this place, expected the order "
                            "Transformer, Pooling, Dense, Normalize",
                            TANDEM_STR_ARG(class));
+    }
+    if (tandem__str_is(class, "SpladePooling")) {
+        chain->has_pooling = true;
+        return add_splade(folder, inner, modules, err);
     }
     const tandem_json *root = NULL;
     if (tandem__str_is(class, "Pooling")) {
@@ -233,7 +274,9 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
 
 /* The class's own name, if it is one of those that can be run. */
 static tandem_status known_class(tandem_str type, tandem_str *class, tandem_error *err) {
-    static const char *const known[] = {"Transformer", "Pooling", "Dense", "Normalize", "Dropout"};
+    static const char *const known[] = {"Transformer",  "Pooling", "Dense",
+                                        "Normalize",    "Dropout", "MLMTransformer",
+                                        "SpladePooling"};
     if (!tandem__str_starts(type, "sentence_transformers.")) {
         return TANDEM_FAIL(err, UNSUPPORTED,
                            "type: \"%.*s\" is code of the model's own, expected "
@@ -248,7 +291,7 @@ static tandem_status known_class(tandem_str type, tandem_str *class, tandem_erro
     }
     return TANDEM_FAIL(err, UNSUPPORTED,
                        "type: \"%.*s\", expected Transformer, Pooling, Dense, "
-                       "Normalize or Dropout",
+                       "Normalize, Dropout, MLMTransformer or SpladePooling",
                        TANDEM_STR_ARG(type));
 }
 
@@ -277,33 +320,42 @@ static tandem_status read_entry(const tandem_folder *folder, const tandem_json *
     return add_module(folder, class, inner, chain, modules, err);
 }
 
-/* A save of another kind of model (a cross-encoder, a sparse encoder) keeps its own modules, which
- * are no sentence embedding; sentence-transformers then takes the default ones. */
-static tandem_status is_other_kind(const tandem_folder *folder, bool *is_other, tandem_error *err) {
+/* Which of sentence-transformers' models saved the folder. A cross-encoder is a transformer alone,
+ * whose states are averaged where embeddings are asked of it, as sentence-transformers does. Other
+ * kinds keep modules of their own; sentence-transformers gives them the default ones. */
+static tandem_status read_kind(const tandem_folder *folder, tandem_modules *modules,
+                               bool *has_modules, bool *is_cross, tandem_error *err) {
     const tandem_json *root = NULL;
     const char *name = "config_sentence_transformers.json";
     TANDEM_TRY(tandem__folder_json(folder, "", name, TANDEM_JSON_OBJECT, &root, err));
     tandem_str kind = TANDEM_STR("SentenceTransformer");
-    const tandem_status status = tandem__json_read_str(root, "model_type", &kind, err);
-    *is_other = !tandem__str_is(kind, "SentenceTransformer");
+    tandem_status status = tandem__json_read_str(root, "model_type", &kind, err);
+    *is_cross = tandem__str_is(kind, "CrossEncoder");
+    *has_modules = *is_cross || tandem__str_is(kind, "SentenceTransformer") ||
+                   tandem__str_is(kind, "SparseEncoder");
+    if (status == TANDEM_OK && *is_cross)
+        status = tandem__json_read_str(root, "activation_fn", &modules->score_name, err);
     return tandem__folder_blame(folder, "", name, status, err);
 }
 
 tandem_status tandem__modules_read(const tandem_folder *folder, tandem_modules *modules,
                                    tandem_error *err) {
-    *modules = (tandem_modules){.pooling = TANDEM_POOLING_MEAN, .is_prompt_pooled = true};
+    *modules = (tandem_modules){
+        .pooling = TANDEM_POOLING_MEAN, .is_prompt_pooled = true, .score_name = TANDEM_STR("")};
     const tandem_json *root = NULL;
     TANDEM_TRY(tandem__folder_json(folder, "", "modules.json", TANDEM_JSON_ARRAY, &root, err));
     if (root == NULL) return TANDEM_OK;
-    bool is_other = false;
-    TANDEM_TRY(is_other_kind(folder, &is_other, err));
-    if (is_other) return TANDEM_OK;
+    bool has_modules = false;
+    bool is_cross = false;
+    TANDEM_TRY(read_kind(folder, modules, &has_modules, &is_cross, err));
+    if (!has_modules) return TANDEM_OK;
     modules->is_listed = true;
     modules->pooling = TANDEM_POOLING_NONE;
     module_chain chain = {false, false};
     TANDEM_JSON_EACH(entry, root) {
         TANDEM_TRY(read_entry(folder, entry, &chain, modules, err));
     }
+    if (is_cross && !chain.has_pooling) modules->pooling = TANDEM_POOLING_MEAN;
     if (chain.has_transformer) return TANDEM_OK;
     return tandem__folder_blame(
         folder, "", "modules.json",

@@ -57,7 +57,7 @@ typedef enum tandem_pooling {
     TANDEM_POOLING_LAST = 4,
     TANDEM_POOLING_WEIGHTED_MEAN = 5, /* token i (from 0) weighs i + 1 */
     TANDEM_POOLING_MEAN_SQRT = 6,     /* sum / sqrt(tokens) */
-    TANDEM_POOLING_SPLADE = 7,        /* max over tokens of log(1 + relu(logits)) */
+    TANDEM_POOLING_SPLADE = 7,        /* none but the sparse vectors of tandem_splade */
 } tandem_pooling;
 
 typedef struct tandem_plan_layer {
@@ -80,6 +80,13 @@ typedef struct tandem_plan_dense {
     tandem_linear linear;
     tandem_activation activation;
 } tandem_plan_dense;
+
+/* How logits of tokens become one sparse vector [V]: f = log(1 + x) once or twice over relu(logit),
+ * then the largest of the tokens or their sum. */
+typedef struct tandem_splade {
+    bool is_sum;
+    bool is_log_twice;
+} tandem_splade;
 
 /* H hidden, N heads, D head dim, F ffn, V vocabulary. */
 typedef struct tandem_plan {
@@ -124,6 +131,13 @@ typedef struct tandem_plan {
     tandem_norm head_norm;    /* none in most */
     tandem_linear classifier; /* [labels, H]; none = not a classifier */
     int32_t labels;
+
+    /* Masked-language-model head of every token: decoder(norm(act(dense(x)))), E wide between. */
+    tandem_linear lm_dense; /* [E, H] */
+    tandem_activation lm_activation;
+    tandem_norm lm_norm;
+    tandem_linear lm_decoder; /* [V, E], its weight often that of `word`; none = no such head */
+    tandem_splade splade;
 
     int64_t parameters; /* in all tensors that are used */
 

@@ -57,16 +57,24 @@ static tandem_status read_transformer(const tandem_json *root, double *length, b
         *length = own;
         *is_given = true;
     }
-    tandem_str task = TANDEM_STR("feature-extraction");
-    TANDEM_TRY(tandem__json_read_str(root, "transformer_task", &task, err));
-    if (!tandem__str_is(task, "feature-extraction") &&
-        !tandem__str_is(task, "sequence-classification")) {
-        return TANDEM_FAIL(err, UNSUPPORTED,
-                           "transformer_task: \"%.*s\", expected "
-                           "feature-extraction or sequence-classification",
-                           TANDEM_STR_ARG(task));
-    }
     return TANDEM_OK;
+}
+
+/* A SpladePooling needs logits of the vocabulary, everything else hidden states. */
+static tandem_status check_task(const tandem_json *root, const tandem_modules *modules,
+                                tandem_error *err) {
+    const bool is_splade = modules->pooling == TANDEM_POOLING_SPLADE;
+    tandem_str task =
+        modules->is_masked_lm ? TANDEM_STR("fill-mask") : TANDEM_STR("feature-extraction");
+    TANDEM_TRY(tandem__json_read_str(root, "transformer_task", &task, err));
+    const bool is_known = is_splade ? tandem__str_is(task, "fill-mask")
+                                    : tandem__str_is(task, "feature-extraction") ||
+                                          tandem__str_is(task, "sequence-classification");
+    if (is_known) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "transformer_task: \"%.*s\", expected %s",
+                       TANDEM_STR_ARG(task),
+                       is_splade ? "fill-mask before a SpladePooling"
+                                 : "feature-extraction or sequence-classification");
 }
 
 /* The first of these that exists is the transformer's; the others are of releases before 1. */
@@ -97,7 +105,9 @@ static tandem_status read_max_length(const tandem_folder *folder, const tandem_m
         const tandem_json *root = NULL;
         const char *name = NULL;
         TANDEM_TRY(find_transformer(folder, modules->inner, &root, &name, err));
-        const tandem_status status = read_transformer(root, &length, &is_given, source, err);
+        tandem_status status = read_transformer(root, &length, &is_given, source, err);
+        if (name == NULL) name = "sentence_bert_config.json";
+        if (status == TANDEM_OK) status = check_task(root, modules, err);
         TANDEM_TRY(tandem__folder_blame(folder, modules->inner, name, status, err));
     }
     if (!is_given) {
@@ -182,13 +192,13 @@ static tandem_status read_default_prompt(const tandem_json *root, tandem_source 
 }
 
 /* A function that sentence-transformers does not know for embeddings (such as "maxsim") is passed
- * over there, and cosine is used. */
-static tandem_status read_similarity(const tandem_json *root, tandem_source *source,
-                                     tandem_error *err) {
+ * over there, and its default is used. */
+static tandem_status read_similarity(const tandem_json *root, const tandem_plan *plan,
+                                     tandem_source *source, tandem_error *err) {
     static const char *const known[] = {"cosine", "dot", "euclidean", "manhattan"};
-    tandem_str name = TANDEM_STR("cosine");
+    source->similarity = known[plan->pooling == TANDEM_POOLING_SPLADE ? 1 : 0];
+    tandem_str name = tandem__str(source->similarity);
     TANDEM_TRY(tandem__json_read_str(root, "similarity_fn_name", &name, err));
-    source->similarity = known[0];
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (tandem__str_is(name, known[i])) source->similarity = known[i];
     }
@@ -199,7 +209,7 @@ static tandem_status read_sentence(const tandem_json *root, const tandem_plan *p
                                    tandem_arena *arena, tandem_source *source, tandem_error *err) {
     TANDEM_TRY(read_prompts(root, arena, source, err));
     TANDEM_TRY(read_default_prompt(root, source, err));
-    TANDEM_TRY(read_similarity(root, source, err));
+    TANDEM_TRY(read_similarity(root, plan, source, err));
     int64_t dim = 0;
     TANDEM_TRY(tandem__json_read_int(root, "truncate_dim", 1, INT32_MAX, &dim, err));
     source->truncate_dim = dim < plan->dimensions ? (int32_t)dim : 0;

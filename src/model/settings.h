@@ -29,6 +29,9 @@ typedef struct tandem_modules {
     tandem_pooling pooling;
     bool is_prompt_pooled;
     bool is_normalized;
+    bool is_masked_lm; /* the transformer's module says that it gives logits of the vocabulary */
+    tandem_splade splade;
+    tandem_str score_name; /* of a cross-encoder's logits, "" = what config.json says; borrowed */
     tandem_dense_module dense[TANDEM_DENSE_MAX];
     int32_t dense_count;
 } tandem_modules;

@@ -105,7 +105,19 @@ tandem_status tandem__source_read(struct tandem_source_memory *self, const tande
     TANDEM_TRY(tandem__folder_blame(folder, modules->inner, "config.json", status, err));
     TANDEM_TRY(chain_dense(folder, modules, plan, err));
     plan->pooling = modules->pooling;
+    plan->splade = modules->splade;
+    if (plan->pooling == TANDEM_POOLING_SPLADE) {
+        plan->dimensions = plan->vocab;
+        config->lm_head = TANDEM_NEED_MUST;
+    } else if (modules->is_listed) {
+        config->lm_head = TANDEM_NEED_NONE; /* another module takes the states */
+    }
     plan->is_normalized = modules->is_normalized;
+    if (plan->labels > 0) {
+        status = tandem__score_from_name(modules->score_name, &config->score, err);
+        TANDEM_TRY(
+            tandem__folder_blame(folder, "", "config_sentence_transformers.json", status, err));
+    }
     self->source.labels = config->labels;
     self->source.score = config->score;
     return tandem__settings_read(folder, modules, plan, &self->arena, &self->source, err);

@@ -233,9 +233,13 @@ void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info) {
         .positions_max = plan->positions_max,
         .max_length = engine->max_length,
         .labels = plan->labels,
+        .label_names = source->labels,
+        .score = tandem__score_word(plan->labels > 0 ? source->score : TANDEM_SCORE_IDENTITY),
         .prompt_count = source->prompt_count,
         .prompt_names = engine->prompt_names,
         .is_normalized = plan->is_normalized,
+        .has_embedding = tandem__model_embeds(plan),
+        .has_sparse = tandem__model_is_sparse(plan),
     };
     tandem__plan_words(plan, info);
 }

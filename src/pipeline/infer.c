@@ -20,6 +20,7 @@
 #define TEXTS_MAX        ((size_t)1 << 24) /* of one request */
 #define RESULT_BYTES_MAX ((size_t)1 << 40)
 #define WAIT_FOREVER     UINT64_MAX
+#define SPARSE_FLOATS    ((size_t)4 << 20) /* most of one batch's rows of the whole vocabulary */
 
 /* What one request computes, settled before its first batch. */
 typedef struct infer_job {
@@ -61,6 +62,10 @@ static tandem_status memory_open(tandem_engine *engine, tandem_result *result, t
     tandem__buffer_init(&memory->units, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->batch, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->raw, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->row_ids, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->sparse_offsets, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->sparse_ids, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->sparse_weights, RESULT_BYTES_MAX);
     result->memory = memory;
     return TANDEM_OK;
 }
@@ -86,6 +91,10 @@ void tandem_result_deinit(tandem_result *result) {
     tandem__buffer_deinit(&memory->units);
     tandem__buffer_deinit(&memory->batch);
     tandem__buffer_deinit(&memory->raw);
+    tandem__buffer_deinit(&memory->row_ids);
+    tandem__buffer_deinit(&memory->sparse_offsets);
+    tandem__buffer_deinit(&memory->sparse_ids);
+    tandem__buffer_deinit(&memory->sparse_weights);
     tandem__mem_free(memory);
     *result = (tandem_result){.memory = NULL};
 }
@@ -158,22 +167,31 @@ static tandem_status place_rows(const infer_job *job, tandem_error *err) {
         }
         result->tokens += units[u].tokens;
     }
+    result->rows = rows;
+    result->dimensions = job->dimensions;
+    memory->row_ids.len = 0;
+    if (job->output == TANDEM_OUTPUT_SPARSE) return tandem__sparse_begin(result, err);
+    if (is_by_token) {
+        TANDEM_TRY(tandem__buffer_reserve(&memory->row_ids, (rows + 1) * sizeof(int32_t), err));
+        result->ids = (void *)memory->row_ids.ptr;
+    }
     const size_t bytes = rows * (size_t)job->dimensions * sizeof(float);
     memory->vectors.len = 0;
     TANDEM_TRY(tandem__buffer_reserve(&memory->vectors, bytes + sizeof(float), err));
     memset(memory->vectors.ptr, 0, bytes);
     result->vectors = (void *)memory->vectors.ptr;
-    result->rows = rows;
-    result->dimensions = job->dimensions;
     return TANDEM_OK;
 }
 
 /* How many units from `first` on make one batch. */
 static size_t batch_end(const infer_job *job, size_t first, size_t count, int32_t *tokens) {
     const pipeline_unit *units = (const void *)job->result->memory->units.ptr;
+    size_t most = PIPELINE_SEQUENCES_MAX;
+    if (job->output == TANDEM_OUTPUT_SPARSE && SPARSE_FLOATS / (size_t)job->width < most)
+        most = SPARSE_FLOATS / (size_t)job->width + 1;
     size_t end = first;
     *tokens = 0;
-    while (end < count && end - first < PIPELINE_SEQUENCES_MAX) {
+    while (end < count && end - first < most) {
         if (end > first && *tokens + units[end].tokens > job->engine->batch_tokens) break;
         *tokens += units[end].tokens;
         end++;
@@ -249,6 +267,24 @@ static void scatter(const infer_job *job, size_t first, size_t end, const float 
     }
 }
 
+/* Takes what a lane gave for units [first, end). */
+static tandem_status take_rows(const infer_job *job, size_t first, size_t end,
+                               const tandem_batch *batch, const float *raw, tandem_error *err) {
+    struct tandem_result_memory *memory = job->result->memory;
+    const pipeline_unit *units = (const void *)memory->units.ptr;
+    if (job->output != TANDEM_OUTPUT_SPARSE) {
+        scatter(job, first, end, raw);
+        if (job->output != TANDEM_OUTPUT_TOKENS) return TANDEM_OK;
+        return tandem__buffer_push(&memory->row_ids, batch->ids,
+                                   (size_t)batch->tokens * sizeof *batch->ids, err);
+    }
+    for (size_t u = first; u < end; u++) {
+        TANDEM_TRY(tandem__sparse_add(job->result, units[u].text,
+                                      raw + (u - first) * (size_t)job->width, job->width, err));
+    }
+    return TANDEM_OK;
+}
+
 static tandem_status run_batches(const infer_job *job, tandem_error *err) {
     struct tandem_result_memory *memory = job->result->memory;
     const size_t count = memory->units.len / sizeof(pipeline_unit);
@@ -264,15 +300,16 @@ static tandem_status run_batches(const infer_job *job, tandem_error *err) {
             tandem__buffer_reserve(&memory->raw, rows * (size_t)job->width * sizeof(float), err));
         float *raw = (void *)memory->raw.ptr;
         TANDEM_TRY(run_batch(job->lane, &batch, job->output, raw, err));
-        scatter(job, first, end, raw);
+        TANDEM_TRY(take_rows(job, first, end, &batch, raw, err));
         first = end;
     }
-    return TANDEM_OK;
+    return job->output == TANDEM_OUTPUT_SPARSE ? tandem__sparse_end(job->result, err) : TANDEM_OK;
 }
 
 /* Rows of a text that failed are zero. */
 static void clear_text(const infer_job *job, size_t index) {
     tandem_result *result = job->result;
+    if (result->vectors == NULL) return;
     const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
     const tandem_text_result *text = &result->texts[index];
     const size_t first = is_by_token ? (size_t)text->first_row : index;
@@ -296,6 +333,8 @@ static void finish(const infer_job *job, tandem_error *err) {
         (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
     else if (result->failed > 0)
         tandem__pipeline_report(result, err);
+    if (job->output == TANDEM_OUTPUT_HEAD)
+        tandem__pipeline_score(job->engine->source, job->request, result);
     if (!job->is_normalized) return;
     for (size_t r = 0; r < result->rows; r++) {
         normalize(result->vectors + r * (size_t)job->dimensions, job->dimensions);
@@ -337,15 +376,14 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
     const tandem_request *request = job->request;
     const tandem_source *source = job->engine->source;
     const tandem_plan *plan = source->plan;
-    int32_t keep = request->dimensions > 0 ? request->dimensions : source->truncate_dim;
+    int32_t keep = request->dimensions;
     switch (request->task) {
     case TANDEM_TASK_EMBED:
         job->output = TANDEM_OUTPUT_POOLED;
         job->is_normalized =
             !request->skip_normalize && (plan->is_normalized || request->force_normalize);
-        if (plan->pooling == TANDEM_POOLING_NONE) {
-            return TANDEM_FAIL(err, UNSUPPORTED, "model %s has no pooling", source->name);
-        }
+        if (keep == 0) keep = source->truncate_dim;
+        if (!tandem__model_embeds(plan)) return tandem__fail_task(source, "embeddings", err);
         break;
     case TANDEM_TASK_EMBED_ALL:
         job->output = TANDEM_OUTPUT_TOKENS;
@@ -354,8 +392,14 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
     case TANDEM_TASK_CLASSIFY:
         job->output = TANDEM_OUTPUT_HEAD;
         keep = 0;
-        if (plan->labels == 0) {
-            return TANDEM_FAIL(err, UNSUPPORTED, "model %s has no classifier", source->name);
+        if (plan->labels == 0) return tandem__fail_task(source, "sequence classifier", err);
+        break;
+    case TANDEM_TASK_EMBED_SPARSE:
+        job->output = TANDEM_OUTPUT_SPARSE;
+        keep = 0;
+        if (!tandem__model_is_sparse(plan)) {
+            return tandem__fail_task(source, "sparse embeddings (a masked language model's head)",
+                                     err);
         }
         break;
     default:

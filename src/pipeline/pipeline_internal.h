@@ -75,12 +75,16 @@ typedef struct pipeline_store {
 struct tandem_result_memory {
     pipeline_store *stores; /* [store_count], one a worker */
     int store_count;
-    tandem_buffer vectors; /* float */
-    tandem_buffer texts;   /* tandem_text_result */
-    tandem_buffer places;  /* pipeline_place, one a text */
-    tandem_buffer units;   /* pipeline_unit, in the order of the texts */
-    tandem_buffer batch;   /* int32_t: offsets, skips, ids, types of the batch being made */
-    tandem_buffer raw;     /* float: what a lane gave for one batch */
+    tandem_buffer vectors;        /* float */
+    tandem_buffer texts;          /* tandem_text_result */
+    tandem_buffer places;         /* pipeline_place, one a text */
+    tandem_buffer units;          /* pipeline_unit, in the order of the texts */
+    tandem_buffer batch;          /* int32_t: offsets, skips, ids, types of the batch being made */
+    tandem_buffer raw;            /* float: what a lane gave for one batch */
+    tandem_buffer row_ids;        /* int32_t: tokens of the rows, with TANDEM_TASK_EMBED_ALL */
+    tandem_buffer sparse_offsets; /* int64_t */
+    tandem_buffer sparse_ids;     /* int32_t */
+    tandem_buffer sparse_weights; /* float */
 };
 
 /* The lane that serves `name` ("auto", NULL or a backend's), opened if need be. `reason` of 120
@@ -99,5 +103,24 @@ tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_requ
 
 /* Puts the failure of the earliest text that could not be encoded into the caller's record. */
 void tandem__pipeline_report(tandem_result *result, tandem_error *err);
+
+/* Logits to scores, in place (outputs.c). */
+void tandem__pipeline_score(const tandem_source *source, const tandem_request *request,
+                            tandem_result *result);
+const char *tandem__score_word(tandem_score score);
+
+/* Entries of the rows of a sparse result, in the order of the texts; one that was left out has
+ * none. A row that is not finite makes its text TANDEM_NUMERIC. */
+tandem_status tandem__sparse_begin(tandem_result *result, tandem_error *err) TANDEM_NODISCARD;
+tandem_status tandem__sparse_add(tandem_result *result, size_t text, const float *row,
+                                 int32_t width, tandem_error *err) TANDEM_NODISCARD;
+tandem_status tandem__sparse_end(tandem_result *result, tandem_error *err) TANDEM_NODISCARD;
+
+bool tandem__model_embeds(const tandem_plan *plan);
+bool tandem__model_is_sparse(const tandem_plan *plan);
+
+/* TANDEM_UNSUPPORTED that says what the model has instead of `wanted`. */
+tandem_status tandem__fail_task(const tandem_source *source, const char *wanted,
+                                tandem_error *err) TANDEM_NODISCARD;
 
 #endif

@@ -43,6 +43,27 @@ static void make_input(const tandem_engine *engine, selftest_input *input) {
     input->offsets[TEXT_COUNT] = at;
 }
 
+/* What is compared: the vector of a text that the model is for. */
+static tandem_task task_of(const tandem_plan *plan) {
+    if (tandem__model_embeds(plan)) return TANDEM_TASK_EMBED;
+    return tandem__model_is_sparse(plan) ? TANDEM_TASK_EMBED_SPARSE : TANDEM_TASK_CLASSIFY;
+}
+
+/* The vector of text `i`; a sparse one is written out in `scratch` [dimensions] at length 1. */
+static const float *row_of(const tandem_result *result, size_t i, float *scratch) {
+    const size_t n = (size_t)result->dimensions;
+    if (result->vectors != NULL) return result->vectors + i * n;
+    memset(scratch, 0, n * sizeof *scratch);
+    double sum = 0.0;
+    for (int64_t k = result->sparse_offsets[i]; k < result->sparse_offsets[i + 1]; k++) {
+        scratch[result->sparse_ids[k]] = result->sparse_weights[k];
+        sum += (double)result->sparse_weights[k] * (double)result->sparse_weights[k];
+    }
+    for (size_t k = 0; k < n && sum > 0.0; k++)
+        scratch[k] = (float)((double)scratch[k] / sqrt(sum));
+    return scratch;
+}
+
 static tandem_status run(tandem_engine *engine, const char *lane, const selftest_input *input,
                          tandem_result *result, tandem_error *err) {
     const tandem_plan *plan = engine->source->plan;
@@ -52,8 +73,9 @@ static tandem_status run(tandem_engine *engine, const char *lane, const selftest
         .count = TEXT_COUNT,
         .lane = lane,
         .fallback = TANDEM_FALLBACK_NONE,
-        .task = plan->pooling == TANDEM_POOLING_NONE ? TANDEM_TASK_CLASSIFY : TANDEM_TASK_EMBED,
+        .task = task_of(plan),
         .force_normalize = true,
+        .raw_scores = true,
     };
     return tandem_engine_infer(engine, &request, result, err);
 }
@@ -61,7 +83,7 @@ static tandem_status run(tandem_engine *engine, const char *lane, const selftest
 /* Whether each text alone gives the bits it had in `all`. */
 static tandem_status check_alone(tandem_engine *engine, const char *lane,
                                  const selftest_input *input, const tandem_result *all,
-                                 bool *is_same, tandem_error *err) {
+                                 float *scratch, bool *is_same, tandem_error *err) {
     tandem_result alone = {0};
     tandem_status status = TANDEM_OK;
     *is_same = true;
@@ -73,27 +95,27 @@ static tandem_status check_alone(tandem_engine *engine, const char *lane,
             .count = 1,
             .lane = lane,
             .fallback = TANDEM_FALLBACK_NONE,
-            .task = engine->source->plan->pooling == TANDEM_POOLING_NONE ? TANDEM_TASK_CLASSIFY
-                                                                         : TANDEM_TASK_EMBED,
+            .task = task_of(engine->source->plan),
             .force_normalize = true,
+            .raw_scores = true,
         };
         status = tandem_engine_infer(engine, &request, &alone, err);
         if (status != TANDEM_OK) break;
-        const float *row = all->vectors + (size_t)i * (size_t)all->dimensions;
-        if (memcmp(alone.vectors, row, (size_t)all->dimensions * sizeof *row) != 0)
-            *is_same = false;
+        const size_t n = (size_t)all->dimensions;
+        const float *row = row_of(all, (size_t)i, scratch);
+        if (memcmp(row_of(&alone, 0, scratch + n), row, n * sizeof *row) != 0) *is_same = false;
     }
     tandem_result_deinit(&alone);
     return status;
 }
 
-static void compare(const tandem_result *expected, const tandem_result *got,
+static void compare(const tandem_result *expected, const tandem_result *got, float *scratch,
                     tandem_selftest *report) {
     const int32_t n = expected->dimensions;
     report->cosine_min = 2.0;
     for (size_t i = 0; i < expected->count; i++) {
-        const float *a = expected->vectors + i * (size_t)n;
-        const float *b = got->vectors + i * (size_t)n;
+        const float *a = row_of(expected, i, scratch);
+        const float *b = row_of(got, i, scratch + n);
         double dot = 0.0;
         double aa = 0.0;
         double bb = 0.0;
@@ -145,18 +167,24 @@ static tandem_status selftest_run(tandem_engine *engine, engine_lane *lane,
     const char *name = lane->backend->name;
     tandem_result expected = {0};
     tandem_result got = {0};
+    float *scratch = NULL; /* two rows */
     tandem_status status = run(engine, "ref", input, &expected, err);
     if (status == TANDEM_OK) status = run(engine, name, input, &got, err);
     if (status == TANDEM_OK) {
         *report = (tandem_selftest){.lane = name,
                                     .dtype = tandem__dtype_word(lane->capabilities.dtype),
                                     .texts = TEXT_COUNT};
-        status = check_alone(engine, name, input, &got, &report->is_batch_invariant, err);
+        scratch = tandem__mem_calloc(2 * (size_t)got.dimensions, sizeof *scratch);
+        if (scratch == NULL) status = TANDEM_FAIL(err, MEMORY, "no memory for the self-test");
     }
     if (status == TANDEM_OK) {
-        compare(&expected, &got, report);
+        status = check_alone(engine, name, input, &got, scratch, &report->is_batch_invariant, err);
+    }
+    if (status == TANDEM_OK) {
+        compare(&expected, &got, scratch, report);
         judge(lane, report);
     }
+    tandem__mem_free(scratch);
     tandem_result_deinit(&got);
     tandem_result_deinit(&expected);
     return status;

@@ -82,7 +82,7 @@ static void families_match_transformers(void **state) {
         assert_string_equal(source->plan->family, families[i]);
         assert_int_equal(source->plan->labels, LABELS);
         assert_string_equal(source->labels[1], "perhaps");
-        assert_int_equal(source->score, TANDEM_SCORE_IDENTITY);
+        assert_int_equal(source->score, TANDEM_SCORE_SOFTMAX);
         assert_int_equal(source->plan->positions_max, 40);
         check_lane(source, families[i], "ref", &texts, folder);
         check_lane(source, families[i], "cpu", &texts, folder);

@@ -199,7 +199,8 @@ static void test_tokens_of_each_text(void **state) {
     assert_int_equal(result.texts[0].first_row, 0);
     assert_int_equal(result.texts[1].first_row, result.texts[0].tokens);
     const tandem_request classify = {.texts = texts, .count = 2, .task = TANDEM_TASK_CLASSIFY};
-    fails(engine, &classify, TANDEM_UNSUPPORTED, "no classifier");
+    fails(engine, &classify, TANDEM_UNSUPPORTED,
+          "no sequence classifier, it has token vectors, embeddings");
     tandem_result_deinit(&result);
     tandem_engine_close(engine);
 }

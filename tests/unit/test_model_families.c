@@ -213,7 +213,10 @@ static void score_functions(void **state) {
         tandem_score expected;
     } cases[] = {
         {"\"num_labels\":1", TANDEM_SCORE_SIGMOID},
-        {"\"num_labels\":3", TANDEM_SCORE_IDENTITY},
+        {"\"num_labels\":3", TANDEM_SCORE_SOFTMAX},
+        {"\"num_labels\":3,\"problem_type\":\"multi_label_classification\"", TANDEM_SCORE_SIGMOID},
+        {"\"num_labels\":3,\"problem_type\":\"regression\"", TANDEM_SCORE_IDENTITY},
+        {"\"num_labels\":1,\"problem_type\":\"regression\"", TANDEM_SCORE_SIGMOID},
         {"\"num_labels\":1,\"sentence_transformers\":{\"activation_fn\":"
          "\"torch.nn.modules.linear.Identity\"}",
          TANDEM_SCORE_IDENTITY},

@@ -108,8 +108,8 @@ static void folder_without_modules_is_mean_pooled(void **state) {
 static void save_of_another_kind_is_mean_pooled(void **state) {
     (void)state;
     documents *docs = documents_load(TINY_BERT);
-    documents_set_text(docs, SENTENCE, "{\"model_type\":\"SparseEncoder\"}");
-    documents_set_text(docs, MODULES, "[{\"type\":\"sentence_transformers.x.SpladePooling\"}]");
+    documents_set_text(docs, SENTENCE, "{\"model_type\":\"MultiVectorEncoder\"}");
+    documents_set_text(docs, MODULES, "[{\"type\":\"sentence_transformers.x.MultiVectorMask\"}]");
     tandem_source *source = open_documents(docs);
     assert_int_equal(source->plan->pooling, TANDEM_POOLING_MEAN);
     tandem__source_close(source);

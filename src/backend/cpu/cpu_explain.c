@@ -89,4 +89,7 @@ void tandem__cpu_explain(const tandem_lane *opaque, tandem_step_function *functi
         say_product(&e, "dense", &weights->dense[i].linear, weights->dense[i].activation, "");
     say_product(&e, "head", &weights->head_dense, (tandem_act)lane->plan->head_activation, "");
     say_product(&e, "classifier", &weights->classifier, TANDEM_ACT_NONE, "");
+    say_product(&e, "language model head", &weights->lm_dense,
+                (tandem_act)lane->plan->lm_activation, "");
+    say_product(&e, "words", &weights->lm_decoder, TANDEM_ACT_NONE, ", pooling in plain C");
 }

@@ -7,6 +7,7 @@
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
  *     cpu_output.c   pooling, dense modules, head
+ *     cpu_sparse.c   masked-language-model head and its pooling over tokens
  *     cpu_explain.c  which kernel each step runs
  *
  * Every step computes each value in one order whatever the cut, so the cut is free to follow speed
@@ -67,6 +68,9 @@ typedef struct cpu_weights {
     cpu_linear head_dense;
     cpu_norm head_norm;
     cpu_linear classifier;
+    cpu_linear lm_dense;
+    cpu_norm lm_norm;
+    cpu_linear lm_decoder;
 } cpu_weights;
 
 /* Activations of consecutive tokens; row 0 is token `first` of the batch. Row strides are the
@@ -78,7 +82,7 @@ typedef struct cpu_frame {
     float *input;   /* [rows, H] what a sublayer reads: x itself, or norm(x) with norms first */
     float *qkv[2];  /* [rows, 3*N*D]; the second only where rows run ahead of each other */
     float *context; /* [rows, N*D] */
-    float *ffn;     /* [rows, F] (embeddings: [rows, E]) */
+    float *ffn;     /* [rows, F] (embeddings and masked-language-model head: [rows, E]) */
     float *gate;    /* [rows, F], with a gate alone */
 } cpu_frame;
 
@@ -101,6 +105,7 @@ typedef struct cpu_workspace {
     int blocks_max;
     float *pooled[2]; /* [sequences_max, pooled_stride] each */
     size_t pooled_stride;
+    float *logits; /* [threads, tandem__cpu_logits_bytes], with a masked-language-model head */
     char *scratch; /* [threads, scratch_bytes] for attention */
     size_t scratch_bytes;
     char *frames; /* frame_bytes, cut anew for each batch */
@@ -179,6 +184,18 @@ void tandem__cpu_rest(const cpu_run *run, const cpu_frame *frame, int layer, cpu
  * head; then, for the whole batch, the dense modules or the head. */
 void tandem__cpu_pool(const cpu_run *run, const cpu_frame *frame, int begin, int end);
 void tandem__cpu_finish(const cpu_run *run);
+
+/* Bytes of a thread's block of logits. */
+size_t tandem__cpu_logits_bytes(void);
+
+/* The head's states of the rows, from frame->input into frame->ffn; then the words of those panels
+ * for whole sequences of the frame, into run->out. */
+void tandem__cpu_lm_states(const cpu_run *run, const cpu_frame *frame, cpu_span rows);
+void tandem__cpu_sparse(const cpu_run *run, const cpu_frame *frame, cpu_span sequences,
+                        cpu_span panels, int worker);
+
+/* Both for a frame of the whole batch, on all threads. */
+void tandem__cpu_sparse_batch(const cpu_run *run, const cpu_frame *frame);
 
 /* The whole batch. */
 void tandem__cpu_forward(const cpu_run *run);

@@ -42,11 +42,11 @@ static void set_sizes(cpu_lane *lane) {
     const size_t inner = (size_t)plan->heads * (size_t)plan->head_dim;
     for (int i = 0; i < plan->layer_count; i++)
         lane->has_gate = lane->has_gate || plan->layers[i].gate.weight.data != NULL;
-    lane->strides =
-        (cpu_strides){.x = stride_of((size_t)plan->hidden),
-                      .qkv = stride_of(3 * inner),
-                      .context = stride_of(inner),
-                      .ffn = stride_of(larger((size_t)plan->ffn, (size_t)plan->word.cols))};
+    const size_t embedding = larger((size_t)plan->word.cols, (size_t)plan->lm_dense.weight.rows);
+    lane->strides = (cpu_strides){.x = stride_of((size_t)plan->hidden),
+                                  .qkv = stride_of(3 * inner),
+                                  .context = stride_of(inner),
+                                  .ffn = stride_of(larger((size_t)plan->ffn, embedding))};
     lane->row_block = row_block_of(plan->ffn);
 }
 
@@ -66,7 +66,8 @@ static void *carve(cpu_workspace *ws, size_t bytes) {
 
 /* One allocation:
  *
- *     [positions][group offsets][group order][unfinished][pooled 2x][scratch 1..threads][frames] */
+ *     [positions][group offsets][group order][unfinished][pooled 2x][logits 1..threads]
+ *     [scratch 1..threads][frames] */
 static void place_workspace(cpu_lane *lane) {
     cpu_workspace *ws = &lane->ws;
     const size_t tokens = (size_t)lane->capabilities.tokens_max;
@@ -78,6 +79,8 @@ static void place_workspace(cpu_lane *lane) {
     ws->unfinished = carve(ws, (size_t)ws->blocks_max * sizeof *ws->unfinished);
     for (int i = 0; i < 2; i++)
         ws->pooled[i] = carve(ws, sequences * ws->pooled_stride * sizeof(float));
+    if (lane->plan->lm_decoder.weight.data != NULL)
+        ws->logits = carve(ws, (size_t)lane->threads * tandem__cpu_logits_bytes());
     ws->scratch = carve(ws, (size_t)lane->threads * ws->scratch_bytes);
     ws->frames = carve(ws, ws->frame_bytes);
 }
@@ -153,10 +156,6 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
                             float *out, tandem_ticket *ticket, tandem_error *err) {
     cpu_lane *lane = (cpu_lane *)(void *)opaque;
     TANDEM_TRY(tandem__output_check(lane->plan, output, err));
-    if (output == TANDEM_OUTPUT_SPARSE ||
-        (output == TANDEM_OUTPUT_POOLED && lane->plan->pooling == TANDEM_POOLING_SPLADE)) {
-        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has no sparse output yet");
-    }
     TANDEM_TRY(tandem__batch_check(lane->plan, &lane->capabilities, batch, err));
     const cpu_run run = {.lane = lane, .batch = batch, .output = output, .out = out};
     (void)pthread_mutex_lock(&lane->lock);

@@ -97,6 +97,10 @@ static void run_group(void *context, int tile, int worker) {
         tandem__cpu_rest(run, &frame, layer, rows);
     }
     tandem__cpu_pool(run, &frame, begin, end);
+    if (run->output != TANDEM_OUTPUT_SPARSE) return;
+    tandem__cpu_lm_states(run, &frame, rows);
+    tandem__cpu_sparse(run, &frame, (cpu_span){begin, end},
+                       tandem__cpu_panels(&lane->weights.lm_decoder), worker);
 }
 
 /* By rows. */
@@ -137,6 +141,7 @@ static void forward_by_rows(const cpu_run *run) {
     for (job.layer = -1; job.layer < lane->plan->layer_count; job.layer++)
         tandem__pool_run(lane->pool, job.blocks, run_rows, &job);
     tandem__cpu_pool(run, &job.frame, 0, run->batch->sequences);
+    if (run->output == TANDEM_OUTPUT_SPARSE) tandem__cpu_sparse_batch(run, &job.frame);
 }
 
 /* By columns. */
@@ -266,6 +271,7 @@ static void forward_by_columns(const cpu_run *run, int groups) {
         run_panels(&job, &weights->down, run_down);
     }
     tandem__cpu_pool(run, &job.frame, 0, run->batch->sequences);
+    if (run->output == TANDEM_OUTPUT_SPARSE) tandem__cpu_sparse_batch(run, &job.frame);
 }
 
 /* The choice. */

@@ -224,6 +224,9 @@ static void take_all(weight_walk *walk) {
     take_linear(walk, &plan->head_dense, &weights->head_dense, "head.dense");
     weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");
     take_linear(walk, &plan->classifier, &weights->classifier, "classifier");
+    take_linear(walk, &plan->lm_dense, &weights->lm_dense, "lm.dense");
+    weights->lm_norm = take_norm(walk, &plan->lm_norm, "lm.norm");
+    take_linear(walk, &plan->lm_decoder, &weights->lm_decoder, "lm.decoder");
 }
 
 static bool halves_are_finite(const uint16_t *values, size_t count) {

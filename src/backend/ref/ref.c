@@ -27,6 +27,7 @@ static int64_t larger(int64_t a, int64_t b) {
 static int64_t widest_input(const tandem_plan *plan, int64_t pooled_width) {
     int64_t widest = larger(plan->hidden, plan->ffn);
     widest = larger(widest, (int64_t)plan->heads * plan->head_dim);
+    widest = larger(widest, plan->lm_dense.weight.rows);
     return larger(larger(widest, plan->word.cols), pooled_width);
 }
 
@@ -46,11 +47,13 @@ static tandem_status open_workspace(ref_lane *lane, tandem_error *err) {
     const int64_t threads = tandem__pool_threads(lane->pool);
     ws->pooled_width = (int32_t)widest_pooled(plan);
     const int64_t pooled = (int64_t)lane->capabilities.sequences_max * ws->pooled_width;
+    const int64_t lm_width = plan->lm_dense.weight.rows;
+    const int64_t logits = plan->lm_decoder.weight.rows + lm_width;
     ws->scratch_len = larger(REF_TOKENS * widest_input(plan, ws->pooled_width),
                              (int64_t)plan->positions_max + plan->head_dim);
     const int64_t floats = tokens * (2 * hidden + larger(hidden, plan->word.cols) + 4 * inner +
                                      2 * (int64_t)plan->ffn) +
-                           2 * pooled;
+                           2 * pooled + REF_TOKENS * logits;
     ws->bytes =
         threads * ws->scratch_len * (int64_t)sizeof(double) + floats * (int64_t)sizeof(float);
     ws->memory = tandem__mem_alloc_aligned((size_t)ws->bytes);
@@ -69,6 +72,8 @@ static tandem_status open_workspace(ref_lane *lane, tandem_error *err) {
     ws->up = ws->context + tokens * inner;
     ws->gate = ws->up + tokens * plan->ffn;
     ws->pooled = ws->gate + tokens * plan->ffn;
+    ws->lm = ws->pooled + 2 * pooled;
+    ws->logits = ws->lm + REF_TOKENS * lm_width;
     return TANDEM_OK;
 }
 
@@ -132,16 +137,13 @@ static void forward(ref_lane *lane, const tandem_batch *batch, tandem_output out
     if (output == TANDEM_OUTPUT_TOKENS) memcpy(out, x, state * sizeof *out);
     if (output == TANDEM_OUTPUT_POOLED) tandem__ref_pooled(lane, batch, out);
     if (output == TANDEM_OUTPUT_HEAD) tandem__ref_head(lane, batch, out);
+    if (output == TANDEM_OUTPUT_SPARSE) tandem__ref_sparse(lane, batch, out);
 }
 
 static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tandem_output output,
                             float *out, tandem_ticket *ticket, tandem_error *err) {
     ref_lane *lane = (ref_lane *)(void *)opaque;
     TANDEM_TRY(tandem__output_check(lane->plan, output, err));
-    if (output == TANDEM_OUTPUT_SPARSE ||
-        (output == TANDEM_OUTPUT_POOLED && lane->plan->pooling == TANDEM_POOLING_SPLADE)) {
-        return TANDEM_FAIL(err, UNSUPPORTED, "the ref lane has no sparse output yet");
-    }
     TANDEM_TRY(tandem__batch_check(lane->plan, &lane->capabilities, batch, err));
     (void)pthread_mutex_lock(&lane->lock);
     forward(lane, batch, output, out);

@@ -3,7 +3,7 @@
  *
  *     ref.c          the table, open, submit         ref_linear.c     y = x Wᵀ + b
  *     ref_weights.c  the plan's views as f32         ref_attention.c  attention and positions
- *     ref_layers.c   embeddings, layers, norms       ref_output.c     pooling, dense, head
+ *     ref_layers.c   embeddings, layers, norms       ref_output.c     pooling, dense, heads
  *
  * Every value that is stored is f32, every sum is double in rising order of its index; no value
  * depends on another sequence of the batch. */
@@ -59,6 +59,9 @@ typedef struct ref_weights {
     ref_linear head_dense;
     ref_norm head_norm;
     ref_linear classifier;
+    ref_linear lm_dense;
+    ref_norm lm_norm;
+    ref_linear lm_decoder;
 } ref_weights;
 
 /* Rows of tokens_max tokens each; `hidden` of them where the plan's E is wider, E. */
@@ -75,6 +78,8 @@ typedef struct ref_workspace {
     float *gate;     /* [T, F] */
     float *sum;      /* [T, H] a sublayer's result */
     float *pooled;   /* 2 of [B, widest of the pooled and head vectors] */
+    float *lm;       /* [REF_TOKENS, E] */
+    float *logits;   /* [REF_TOKENS, V], where there is a masked-language-model head */
     double *scratch; /* [threads, scratch_len] */
     int64_t scratch_len;
     int32_t pooled_width;
@@ -117,5 +122,8 @@ void tandem__ref_attention(ref_lane *lane, const tandem_batch *batch, int index)
 /* Pooling and dense modules, or the classifier, over ws.x. */
 void tandem__ref_pooled(ref_lane *lane, const tandem_batch *batch, float *out);
 void tandem__ref_head(ref_lane *lane, const tandem_batch *batch, float *out);
+
+/* out [B, V] = the plan's splade of the logits of ws.x. */
+void tandem__ref_sparse(ref_lane *lane, const tandem_batch *batch, float *out);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From token vectors to the vector of a sequence: pooling and dense modules, or a classifier on
- * the first token or the mean. Pooling leaves out the batch's `pool_skip` first tokens, except that
- * CLS always takes the first (as sentence-transformers does); a weighted mean counts positions from
- * the sequence's start all the same. */
+ * the first token or the mean, or a masked language model's logits into a sparse vector. Pooling
+ * leaves out the batch's `pool_skip` first tokens, except that CLS always takes the first (as
+ * sentence-transformers does); a weighted mean counts positions from the sequence's start all the
+ * same. */
 #include <math.h>
 #include <string.h>
 
@@ -76,4 +77,43 @@ void tandem__ref_head(ref_lane *lane, const tandem_batch *batch, float *out) {
     TANDEM_ASSERT(lane->weights.classifier.weight != NULL);
     tandem__ref_linear(lane, &lane->weights.classifier, TANDEM_ACTIVATION_NONE, from,
                        batch->sequences, out);
+}
+
+/* log(1 + x) of what is over zero, once or twice; NaN stays. */
+static double splade(const tandem_splade *how, double logit) {
+    if (logit <= 0.0) return 0.0;
+    const double value = log1p(logit);
+    return how->is_log_twice ? log1p(value) : value;
+}
+
+/* A few tokens at a time: their logits are never there for more. */
+void tandem__ref_sparse(ref_lane *lane, const tandem_batch *batch, float *out) {
+    const tandem_plan *plan = lane->plan;
+    const ref_weights *weights = &lane->weights;
+    const int64_t vocab = plan->vocab;
+    memset(out, 0, (size_t)(batch->sequences * vocab) * sizeof *out);
+    int b = 0;
+    for (int first = 0; first < batch->tokens; first += REF_TOKENS) {
+        const int left = batch->tokens - first;
+        const int rows = left < REF_TOKENS ? left : REF_TOKENS;
+        const float *x = lane->ws.x + (int64_t)first * plan->hidden;
+        tandem__ref_linear(lane, &weights->lm_dense, plan->lm_activation, x, rows, lane->ws.lm);
+        tandem__ref_norm(&weights->lm_norm, plan->norm_eps, lane->ws.lm, rows,
+                         weights->lm_dense.out, lane->ws.lm);
+        tandem__ref_linear(lane, &weights->lm_decoder, TANDEM_ACTIVATION_NONE, lane->ws.lm, rows,
+                           lane->ws.logits);
+        for (int row = 0; row < rows; row++) {
+            while (batch->offsets[b + 1] <= first + row) b++;
+            float *to = out + b * vocab;
+            for (int64_t v = 0; v < vocab; v++) {
+                const double value =
+                    splade(&plan->splade, (double)lane->ws.logits[row * vocab + v]);
+                const double have = (double)to[v];
+                if (plan->splade.is_sum)
+                    to[v] = (float)(have + value);
+                else if (value > have || isnan(value))
+                    to[v] = (float)value;
+            }
+        }
+    }
 }

@@ -110,6 +110,9 @@ static void take_all(weight_walk *walk, ref_weights *weights) {
     weights->head_dense = take_linear(walk, &plan->head_dense, "head.dense");
     weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");
     weights->classifier = take_linear(walk, &plan->classifier, "classifier");
+    weights->lm_dense = take_linear(walk, &plan->lm_dense, "lm.dense");
+    weights->lm_norm = take_norm(walk, &plan->lm_norm, "lm.norm");
+    weights->lm_decoder = take_linear(walk, &plan->lm_decoder, "lm.decoder");
 }
 
 static tandem_status allocate(const tandem_plan *plan, ref_weights *weights, tandem_error *err) {
