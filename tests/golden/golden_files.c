@@ -113,6 +113,28 @@ void golden_submit(const tandem_backend *backend, tandem_lane *lane, const tande
         fail_msg("%s: %s", backend->name, err.message);
 }
 
+float *golden_run(const tandem_plan *plan, const char *lane_name, const golden_texts *texts,
+                  tandem_output output, size_t count) {
+    const tandem_backend *backend = tandem__backend_find(lane_name);
+    assert_non_null(backend);
+    tandem_lane *lane =
+        golden_lane_open(backend, plan, TANDEM_DTYPE_F32, NULL, texts->tokens, texts->count);
+    tandem_batch batch = golden_batch(texts, 0, texts->count);
+    float *out = calloc(count, sizeof *out);
+    golden_submit(backend, lane, &batch, output, out);
+    golden_batch_free(&batch);
+    backend->close(lane);
+    return out;
+}
+
+tandem_source *golden_model_open(const char *kind, const char *name, char *folder, size_t size) {
+    tandem_source *source = NULL;
+    tandem_error err = {0};
+    (void)snprintf(folder, size, "tests/golden/%s/%s", kind, name);
+    if (tandem__source_open(folder, &source, &err) != TANDEM_OK) fail_msg("%s", err.message);
+    return source;
+}
+
 static double length_of(const float *row, int width) {
     double sum = 0.0;
     for (int i = 0; i < width; i++) sum += (double)row[i] * (double)row[i];

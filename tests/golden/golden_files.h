@@ -36,6 +36,14 @@ tandem_lane *golden_lane_open(const tandem_backend *backend, const tandem_plan *
 void golden_submit(const tandem_backend *backend, tandem_lane *lane, const tandem_batch *batch,
                    tandem_output output, float *out);
 
+/* The f32 answer of a lane that is opened for it, all texts in one batch: `count` floats; caller
+ * frees. */
+float *golden_run(const tandem_plan *plan, const char *lane, const golden_texts *texts,
+                  tandem_output output, size_t count);
+
+/* Opens the model `kind`/`name` ("families", "lm"), whose path goes to `folder` of `size` bytes. */
+tandem_source *golden_model_open(const char *kind, const char *name, char *folder, size_t size);
+
 typedef struct golden_difference {
     double cosine_min;
     double cosine_mean;
