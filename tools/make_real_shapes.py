@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes folders of models at their real hyperparameters, with random weights, without a network.
 
-    tools/make_real_shapes.py --out FOLDER [--tokenizer tokenizer.json] [MODEL...]
+    tools/make_real_shapes.py --out FOLDER --tokenizer tokenizer.json [MODEL...]
 
 Run it in the virtual environment of tools/peers.txt. Each folder has what the model's folder on the
 Hub has: config.json (in the Hub's spelling), model.safetensors in f32, the modules and prompts of
@@ -11,9 +11,9 @@ sentence-transformers. Where transformers reads another spelling than the Hub's,
 there.
 
 Weights are drawn so that an error in any of them shows: matrices and tables with standard
-deviation 1/sqrt(K), biases not zero, norm gains not one. A model whose tokenizer is BERT's gets the
-file of --tokenizer (any with the vocabulary of bert-base-uncased, such as all-MiniLM-L6-v2's);
-others have none and are compared by ids.
+deviation 1/sqrt(K), biases not zero, norm gains not one. The tokenizer is that of --tokenizer in
+all folders (any of BERT's kind that has no more words than the smallest model here, 30,522, such as
+all-MiniLM-L6-v2's); where the model's own is of another kind, it stands in for it.
 """
 import argparse
 import json
@@ -53,13 +53,14 @@ def ntk(theta, factor, head_dim):
     return theta * factor, factor ** (-2.0 / head_dim)
 
 
-# name: (class, configuration, other). Of `other`: pooling, normalize, max_length, prompts, dense;
-# tokenizer: it is BERT's; hub: config.json as on the Hub.
+# name: (class, configuration, other). Of `other`: pooling, normalize, max_length, prompts; splade;
+# score: what a cross-encoder's logits go through; hub: config.json as on the Hub; rope: frequencies
+# that transformers has no word for.
 MODELS = {
     "bge-small-en-v1.5": ("BertModel", transformers.BertConfig(**BERT, **SMALL),
-                          dict(pooling="cls", normalize=True, max_length=512, tokenizer=True)),
+                          dict(pooling="cls", normalize=True, max_length=512)),
     "bge-base-en-v1.5": ("BertModel", transformers.BertConfig(**BERT),
-                         dict(pooling="cls", normalize=True, max_length=512, tokenizer=True)),
+                         dict(pooling="cls", normalize=True, max_length=512)),
     "bge-reranker-base": ("XLMRobertaForSequenceClassification",
                           transformers.XLMRobertaConfig(**XLMR, **ONE_LABEL), {}),
     "multilingual-e5-small": ("BertModel", transformers.BertConfig(
@@ -67,12 +68,12 @@ MODELS = {
         dict(pooling="mean", normalize=True, max_length=512)),
     "nomic-embed-text-v1.5": ("NomicBertModel", transformers.NomicBertConfig(
         max_position_embeddings=8192), dict(
-            pooling="mean", max_length=8192, tokenizer=True, hub=NOMIC_HUB,
+            pooling="mean", max_length=8192, hub=NOMIC_HUB,
             prompts={"search_query": "search_query: ", "search_document": "search_document: "})),
     "gte-base-en-v1.5": ("GteModel", transformers.GteConfig(
         vocab_size=30528, type_vocab_size=0, pad_token_id=0,
         rope_parameters={"rope_type": "default", "rope_theta": 500000.0}), dict(
-            pooling="cls", max_length=8192, tokenizer=True, hub=GTE_HUB,
+            pooling="cls", max_length=8192, hub=GTE_HUB,
             rope=ntk(500000.0, 2.0, 64))),
     "modernbert-base": ("ModernBertModel", transformers.ModernBertConfig(
         vocab_size=50368, hidden_size=768, num_hidden_layers=22, num_attention_heads=12,
@@ -80,18 +81,18 @@ MODELS = {
         dict(pooling="mean", max_length=8192)),
     "distilbert-base-sst-2": ("DistilBertForSequenceClassification", transformers.DistilBertConfig(
         vocab_size=30522, id2label={0: "NEGATIVE", 1: "POSITIVE"},
-        label2id={"NEGATIVE": 0, "POSITIVE": 1}), dict(tokenizer=True, score="Softmax")),
+        label2id={"NEGATIVE": 0, "POSITIVE": 1}), dict(score="Softmax")),
     "stsb-roberta-base": ("RobertaForSequenceClassification", transformers.RobertaConfig(
         vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1,
         bos_token_id=0, eos_token_id=2, layer_norm_eps=1e-5, **ONE_LABEL), {}),
     "ms-marco-electra-base": ("ElectraForSequenceClassification", transformers.ElectraConfig(
         **BERT, embedding_size=768, hidden_size=768, num_attention_heads=12,
-        intermediate_size=3072, **ONE_LABEL), dict(tokenizer=True, score="Identity")),
+        intermediate_size=3072, **ONE_LABEL), dict(score="Identity")),
     "mpnet-base": ("MPNetModel", transformers.MPNetConfig(
         vocab_size=30527, max_position_embeddings=514, layer_norm_eps=1e-5),
         dict(pooling="mean", normalize=True, max_length=384)),
     "splade-cocondenser-ensembledistil": ("BertForMaskedLM", transformers.BertConfig(**BERT),
-                                          dict(splade=True, tokenizer=True)),
+                                          dict(splade=True)),
 }
 
 
@@ -145,12 +146,22 @@ def write_modules(folder, hidden, other):
                {"max_seq_length": other.get("max_length", 512), "do_lower_case": False})
 
 
-def write_tokenizer(folder, source, length):
-    shutil.copyfile(source, folder / "tokenizer.json")
+def write_tokenizer(folder, source, length, config):
+    """BERT's, with the types and the template of the model's kind."""
+    tokenizer = json.loads(source.read_text())
+    vocab = tokenizer["model"]["vocab"]
+    if config.model_type in ("roberta", "xlm-roberta", "mpnet"):
+        tokenizer["post_processor"] = {
+            "type": "RobertaProcessing", "cls": ["[CLS]", vocab["[CLS]"]],
+            "sep": ["[SEP]", vocab["[SEP]"]], "trim_offsets": False, "add_prefix_space": False}
+    write_json(folder / "tokenizer.json", tokenizer)
+    names = ["input_ids", "attention_mask"]
+    if getattr(config, "type_vocab_size", 0) > 1:
+        names.insert(1, "token_type_ids")
     write_json(folder / "tokenizer_config.json",
-               {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "cls_token": "[CLS]",
+               {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": "[CLS]",
                 "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]",
-                "mask_token": "[MASK]", "model_max_length": length})
+                "mask_token": "[MASK]", "model_max_length": length, "model_input_names": names})
 
 
 def split_hub(folder, hub, other):
@@ -182,8 +193,7 @@ def make(name, out, tokenizer):
     model.save_pretrained(folder)
     if "pooling" in other or other.get("splade"):
         write_modules(folder, config.hidden_size, other)
-    if other.get("tokenizer") and tokenizer is not None:
-        write_tokenizer(folder, tokenizer, other.get("max_length", 512))
+    write_tokenizer(folder, tokenizer, other.get("max_length", 512), config)
     if "hub" in other:
         split_hub(folder, other["hub"], other)
     count = sum(p.numel() for p in model.parameters())
@@ -193,7 +203,8 @@ def make(name, out, tokenizer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--tokenizer", type=pathlib.Path, help="BERT's tokenizer.json")
+    parser.add_argument("--tokenizer", type=pathlib.Path, required=True,
+                        help="tokenizer.json with BERT's vocabulary")
     parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL",
                         help=", ".join(MODELS))
     arguments = parser.parse_args()

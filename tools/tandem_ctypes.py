@@ -127,6 +127,16 @@ class Engine:
         return np.ctypeslib.as_array(self.result.vectors,
                                      (self.result.rows, self.result.dimensions))
 
+    def run_sparse(self, request, width):
+        """Sparse vectors of a prepared request, [count, width] with their zeros."""
+        self._infer(request)
+        offsets = self.result.sparse_offsets
+        vectors = np.zeros((self.result.count, width), dtype=np.float32)
+        for row, vector in enumerate(vectors):
+            entries = slice(offsets[row], offsets[row + 1])
+            vector[self.result.sparse_ids[entries]] = self.result.sparse_weights[entries]
+        return vectors
+
     def embed(self, texts):
         return self.run(self.prepare_texts(texts)).copy()
 
