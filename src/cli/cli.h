@@ -53,6 +53,11 @@ typedef struct cli_settings {
     const char *prompt;
     const char *long_texts;
     const char *order;
+    bool is_sparse;
+    bool is_all_tokens;
+    int64_t top; /* 0 = all */
+    bool is_raw;
+    bool is_paired;
 
     bool is_json;
     bool is_explained;
@@ -124,6 +129,8 @@ typedef struct cli_command {
 
 extern const cli_command cli_command_embed;
 extern const cli_command cli_command_similarity;
+extern const cli_command cli_command_rerank;
+extern const cli_command cli_command_classify;
 extern const cli_command cli_command_tokenize;
 extern const cli_command cli_command_bench;
 extern const cli_command cli_command_doctor;

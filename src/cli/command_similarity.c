@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cosine of the first text with each of the others. */
-#include <math.h>
 #include <string.h>
 
 #include "base/fail.h"
-#include "base/float_text.h"
 #include "base/json_text.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/input.h"
+#include "cli/output.h"
 #include "cli/session.h"
 #include "cli/sink.h"
+#include "cli/vectors.h"
 
 #define AT(field)        offsetof(cli_settings, field)
 #define CHUNK_TEXTS      ((size_t)512)
@@ -42,42 +42,19 @@ typedef struct similarity_job {
     uint64_t rows;
 } similarity_job;
 
-/* Cosine in double; 0 where a vector has no length. */
-static double cosine(const float *a, const float *b, int32_t n) {
-    double ab = 0.0;
-    double aa = 0.0;
-    double bb = 0.0;
-    for (int32_t i = 0; i < n; i++) {
-        ab += (double)a[i] * (double)b[i];
-        aa += (double)a[i] * (double)a[i];
-        bb += (double)b[i] * (double)b[i];
-    }
-    if (aa <= 0.0 || bb <= 0.0) return 0.0;
-    const double value = ab / sqrt(aa * bb);
-    return value > 1.0 ? 1.0 : value < -1.0 ? -1.0 : value;
-}
-
 static tandem_status write_row(similarity_job *job, tandem_text text, double value,
                                tandem_error *err) {
     tandem_buffer *out = &job->sink.pending;
     if (job->settings->is_json) {
         TANDEM_TRY(tandem__buffer_printf(
             out, err, "{\"index\":%llu,\"similarity\":", (unsigned long long)job->rows));
-        char number[TANDEM_FLOAT_TEXT_MAX];
-        const size_t len = tandem__float_text((float)value, number);
-        TANDEM_TRY(tandem__buffer_push(out, number, len, err));
+        TANDEM_TRY(cli_output_number(out, (float)value, err));
         TANDEM_TRY(tandem__buffer_push(out, ",\"text\":", 8, err));
         TANDEM_TRY(tandem__json_text_string(out, (tandem_str){text.ptr, text.len}, err));
         TANDEM_TRY(tandem__buffer_push(out, "}\n", 2, err));
     } else {
         TANDEM_TRY(tandem__buffer_printf(out, err, "%7.4f\t", value));
-        const size_t start = out->len;
-        TANDEM_TRY(tandem__buffer_push(out, text.ptr, text.len, err));
-        for (size_t i = start; i < out->len; i++) { /* one row, one line */
-            const unsigned char c = (unsigned char)out->ptr[i];
-            if (c < 0x20 || c == 0x7f) out->ptr[i] = ' ';
-        }
-        TANDEM_TRY(tandem__buffer_push(out, "\n", 1, err));
+        TANDEM_TRY(cli_output_line(out, text, err));
     }
     job->rows++;
     return cli_sink_settle(&job->sink, err);
@@ -98,6 +75,7 @@ static tandem_status compare(similarity_job *job, const cli_settings *first_sett
     TANDEM_TRY(cli_input_open(&job->first, first_settings, 0, err));
     TANDEM_TRY(cli_input_open(&job->input, job->settings, 1, err));
     TANDEM_TRY(cli_session_open(&job->session, job->settings, err));
+    TANDEM_TRY(cli_session_demand(&job->session, CLI_NEED_EMBEDDING, err));
     TANDEM_TRY(cli_sink_open(NULL, &job->sink, err));
     TANDEM_TRY(embed_query(job, err));
     for (;;) {
@@ -108,7 +86,7 @@ static tandem_status compare(similarity_job *job, const cli_settings *first_sett
         for (size_t i = 0; i < result->count; i++) {
             const float *row = result->vectors + i * (size_t)result->dimensions;
             TANDEM_TRY(write_row(job, job->input.texts[i],
-                                 cosine(job->query, row, result->dimensions), err));
+                                 cli_cosine(job->query, row, result->dimensions), err));
         }
         TANDEM_TRY(cli_sink_flush(&job->sink, err));
     }

@@ -7,6 +7,8 @@
  *     npy    NumPy 1.0, float32 [n, d]
  *     f32    the bare numbers, little-endian
  *
+ * Token vectors and sparse vectors (output_text.c) are jsonl or json alone.
+ *
  * npy names the number of rows first. Where the output is a file the header is written again at
  * the end; into a pipe, and where the number is not known before, the rows wait in a temporary
  * file, so that memory stays bounded. */
@@ -19,6 +21,7 @@
 
 #include "cli/cli.h"
 #include "cli/sink.h"
+#include "tandem/engine.h"
 
 typedef enum cli_format {
     CLI_FORMAT_JSONL = 0,
@@ -45,6 +48,24 @@ tandem_status cli_output_open(cli_output *output, cli_sink *sink, cli_format for
 
 /* Appends `count` vectors, [count, dimensions] row-major. Index follows index. */
 tandem_status cli_output_rows(cli_output *output, const float *vectors, size_t count,
+                              tandem_error *err) TANDEM_NODISCARD;
+
+/* Appends the token vectors of each text: {"index":0,"tokens":[...],"embeddings":[[...],...]}.
+ * jsonl and json alone, here and below. */
+tandem_status cli_output_tokens(cli_output *output, const tandem_result *result,
+                                const tandem_tokenizer *tokenizer,
+                                tandem_error *err) TANDEM_NODISCARD;
+
+/* Appends {"index":0,"sparse":[{"index":2003,"token":"is","value":0.7},...]} of each text. */
+tandem_status cli_output_sparse(cli_output *output, const tandem_result *result,
+                                const tandem_tokenizer *tokenizer,
+                                tandem_error *err) TANDEM_NODISCARD;
+
+/* Pieces of other commands' rows: a float in the fewest digits that read back the same, and a text
+ * with its line feed, control characters as spaces: one row, one line. */
+tandem_status cli_output_number(tandem_buffer *out, float value,
+                                tandem_error *err) TANDEM_NODISCARD;
+tandem_status cli_output_line(tandem_buffer *out, tandem_text text,
                               tandem_error *err) TANDEM_NODISCARD;
 
 /* Ends the document; the sink is then ready to be committed. */

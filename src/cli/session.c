@@ -55,7 +55,8 @@ static void say_cuts(cli_session *session, const cli_input *input) {
     const tandem_result *result = &session->result;
     for (size_t i = 0; i < result->count && result->truncated > 0; i++) {
         if (result->texts[i].dropped == 0) continue;
-        cli_cut_say(input, i, &result->texts[i], "--long split keeps all", &session->cut_count);
+        const char *hint = session->cut_hint == NULL ? "--long split keeps all" : session->cut_hint;
+        cli_cut_say(input, i, &result->texts[i], hint, &session->cut_count);
     }
 }
 
@@ -67,10 +68,10 @@ static tandem_status check_texts(const cli_session *session, const cli_input *in
     return cli_input_fail(input, result->first_failed, status, cause->message, err);
 }
 
-tandem_status cli_session_embed(cli_session *session, const cli_input *input, tandem_error *err) {
+tandem_request cli_session_request(const cli_session *session, const cli_input *input) {
     const cli_settings *settings = session->settings;
     const char *long_texts = settings->long_texts;
-    const tandem_request request = {
+    return (tandem_request){
         .texts = input->texts,
         .count = input->count,
         .lane = settings->lane,
@@ -81,9 +82,13 @@ tandem_status cli_session_embed(cli_session *session, const cli_input *input, ta
         .refuse_long = strcmp(long_texts, "error") == 0,
         .split_long = strcmp(long_texts, "split") == 0,
     };
+}
+
+tandem_status cli_session_infer(cli_session *session, const cli_input *input,
+                                const tandem_request *request, tandem_error *err) {
     tandem_error cause = {0};
     const tandem_status status =
-        tandem_engine_infer(session->engine, &request, &session->result, &cause);
+        tandem_engine_infer(session->engine, request, &session->result, &cause);
     if (status != TANDEM_OK) {
         return tandem__fail(err, status, __FILE__, __LINE__, "%s", cause.message);
     }
@@ -93,6 +98,46 @@ tandem_status cli_session_embed(cli_session *session, const cli_input *input, ta
     session->text_count += session->result.count;
     session->token_count += (uint64_t)session->result.tokens;
     session->infer_ns += session->result.infer_ns + session->result.tokenize_ns;
+    return TANDEM_OK;
+}
+
+tandem_status cli_session_embed(cli_session *session, const cli_input *input, tandem_error *err) {
+    const tandem_request request = cli_session_request(session, input);
+    return cli_session_infer(session, input, &request, err);
+}
+
+/* The commands that a model is for, for messages. */
+static const char *fitting(const tandem_model_info *info) {
+    if (info->labels == 1) return "tandem rerank is for it";
+    if (info->labels > 1) return "tandem classify is for it";
+    if (info->has_embedding) return "tandem embed and tandem similarity are for it";
+    return "tandem embed --sparse and tandem rerank are for it";
+}
+
+tandem_status cli_session_demand(const cli_session *session, cli_need need, tandem_error *err) {
+    tandem_model_info info;
+    tandem_engine_model(session->engine, &info);
+    switch (need) {
+    case CLI_NEED_EMBEDDING:
+        if (info.has_embedding) return TANDEM_OK;
+        return TANDEM_FAIL(err, UNSUPPORTED, "model %s has no embeddings but sparse ones: %s",
+                           info.name, fitting(&info));
+    case CLI_NEED_SPARSE:
+        if (info.has_sparse) return TANDEM_OK;
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "model %s has no head of a masked language model, which --sparse "
+                           "needs: %s",
+                           info.name, fitting(&info));
+    case CLI_NEED_CLASSIFIER:
+        if (info.labels > 0) return TANDEM_OK;
+        return TANDEM_FAIL(err, UNSUPPORTED, "model %s is no sequence classifier: %s", info.name,
+                           fitting(&info));
+    case CLI_NEED_RELEVANCE:
+        if (info.labels <= 1) return TANDEM_OK;
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "model %s has %d labels, where rerank needs one score a pair: %s",
+                           info.name, info.labels, fitting(&info));
+    }
     return TANDEM_OK;
 }
 

@@ -11,7 +11,8 @@
 typedef struct cli_session {
     const cli_settings *settings;
     tandem_engine *engine;
-    tandem_result result; /* of the last cli_session_embed */
+    tandem_result result; /* of the last request */
+    const char *cut_hint; /* how to keep a text whole; NULL = by --long split */
     uint64_t cut_count;   /* texts that lost tokens */
     uint64_t text_count;
     uint64_t token_count;
@@ -22,8 +23,27 @@ typedef struct cli_session {
 tandem_status cli_session_open(cli_session *session, const cli_settings *settings,
                                tandem_error *err) TANDEM_NODISCARD;
 
-/* Vectors of the input's chunk, in session->result. A text that fails is an error that names its
- * line. */
+/* What a command asks of a model. */
+typedef enum cli_need {
+    CLI_NEED_EMBEDDING = 0,
+    CLI_NEED_SPARSE = 1,
+    CLI_NEED_CLASSIFIER = 2,
+    CLI_NEED_RELEVANCE = 3, /* a classifier of one label, or embeddings of any kind */
+} cli_need;
+
+/* TANDEM_UNSUPPORTED that names the model, what it has, and the command that is for it. */
+tandem_status cli_session_demand(const cli_session *session, cli_need need,
+                                 tandem_error *err) TANDEM_NODISCARD;
+
+/* The request that the settings make of the input's chunk; a command changes it to its task. */
+tandem_request cli_session_request(const cli_session *session, const cli_input *input);
+
+/* The request's result in session->result. A text that fails is an error that names its line in
+ * `input`. */
+tandem_status cli_session_infer(cli_session *session, const cli_input *input,
+                                const tandem_request *request, tandem_error *err) TANDEM_NODISCARD;
+
+/* Both: vectors of the input's chunk. */
 tandem_status cli_session_embed(cli_session *session, const cli_input *input,
                                 tandem_error *err) TANDEM_NODISCARD;
 

@@ -9,7 +9,8 @@ import subprocess
 
 from cli_case import BINARY, ROOT, TINY, Case, main
 
-COMMANDS = ["embed", "similarity", "tokenize", "bench", "doctor", "selftest", "version", "help"]
+COMMANDS = ["embed", "similarity", "rerank", "classify", "tokenize", "bench", "doctor",
+            "selftest", "version", "help"]
 
 # What the documented interface names, by command: a name that is missing here breaks scripts.
 COMMON = ["--offline", "-q", "-v", "-h", "--help"]
@@ -17,8 +18,10 @@ MODEL = ["-m", "--model", "--lane", "--dtype", "--threads", "--max-length"]
 INPUT = ["-f", "--file", "--input-format", "--field", "--strict"]
 OPTIONS = {
     "embed": MODEL + INPUT + ["-o", "--output", "--format", "--dimensions", "--no-normalize",
-                              "--prompt", "--long", "--order"],
+                              "--prompt", "--long", "--order", "--sparse", "--all-tokens"],
     "similarity": MODEL + INPUT + ["--json"],
+    "rerank": MODEL + INPUT + ["--top-n", "--raw-scores", "--format", "--long"],
+    "classify": MODEL + INPUT + ["--top", "--raw-scores", "--pairs", "--format", "--long"],
     "tokenize": INPUT + ["-m", "--model", "--max-length"],
     "bench": MODEL + ["--shape", "--tokens", "--batch", "--seconds", "--json", "--report",
                       "--compare", "--mix"],
