@@ -235,12 +235,12 @@ const cli_command cli_command_rerank = {
     .usage = "[OPTION]... QUERY [DOCUMENT]...",
     .summary = "Sort documents by their relevance to a query",
     .details =
-        "Prints score, index (from 0, in the order of the input) and document, best first.\n"
+        "Prints score, index (from 0, as they were given) and document, best first.\n"
         "Without a DOCUMENT, they are the lines of --file or of standard input.\n"
         "\n"
         "The model is a cross-encoder: a sequence classifier of one label, whose score is\n"
-        "what its configuration says, a sigmoid where it says nothing. With an embedder the\n"
-        "score is the similarity of the vectors, with the model's prompts \"query\" and\n"
+        "what its configuration says, a sigmoid where it says nothing. With an embedder\n"
+        "the score is the similarity of the vectors, with the model's prompts \"query\" and\n"
         "\"document\", and standard error says so.\n",
     .example = "  tandem rerank -m cross-encoder/ms-marco-MiniLM-L6-v2 \\\n"
                "    'what do cats eat' 'Cats eat mice.' 'Stocks fell.'\n"
