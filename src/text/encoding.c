@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/fail.h"
 #include "base/mem.h"
+#include "text/trim.h"
 
 typedef struct assembly {
     struct tandem_encoding_memory *memory;
@@ -100,6 +101,26 @@ static void put_sequence(assembly *a, uint32_t index) {
     memset((uint8_t *)m->special.ptr + at, 0, count);
 }
 
+/* The spans that put_sequence has put last. */
+static void trim_spans(assembly *a, uint32_t index) {
+    struct tandem_encoding_memory *const m = a->memory;
+    const tandem_tokens *const tokens = &m->tokens[a->template->pieces[index].sequence];
+    const tandem_split part = window_of(a, index);
+    const size_t count = part.end - part.start;
+    if (count == 0) return;
+    const size_t at = m->ids.count - count;
+    const tandem_trim_window window = {
+        .text = tokens->text,
+        .trims = (const tandem_trim *)tokens->trims.ptr + part.start,
+        .bytes = (tandem_span *)m->bytes.ptr + at,
+        .chars = (tandem_span *)m->chars.ptr + at,
+        .count = count,
+    };
+    for (uint32_t i = 0; i < a->post->trims_count; i++) {
+        tandem__trim_apply(&window, a->post->trims_keep_first[i]);
+    }
+}
+
 /* One window, of the present choice. */
 static tandem_status put_window(assembly *a) {
     const tandem_post_template *const template = a->template;
@@ -111,10 +132,12 @@ static tandem_status put_window(assembly *a) {
     }
     TANDEM_TRY(reserve(a, count));
     for (uint32_t i = 0; i < template->count; i++) {
-        if (template->pieces[i].sequence < 0)
+        if (template->pieces[i].sequence < 0) {
             put_specials(a, &template->pieces[i]);
-        else
-            put_sequence(a, i);
+            continue;
+        }
+        put_sequence(a, i);
+        if (a->wants_offsets && a->post->trims_count > 0) trim_spans(a, i);
     }
     tandem_array *const starts = &a->memory->starts;
     TANDEM_TRY(tandem__array_reserve(starts, 1, sizeof(int32_t), a->err));
@@ -189,7 +212,9 @@ static void tokens_deinit(tandem_tokens *tokens) {
     tandem__array_deinit(&tokens->chars);
     tandem__array_deinit(&tokens->words);
     tandem__array_deinit(&tokens->texts);
+    tandem__array_deinit(&tokens->trims);
     tandem__array_deinit(&tokens->lattice);
+    tandem__array_deinit(&tokens->merging);
 }
 
 void tandem_encoding_deinit(tandem_encoding *encoding) {

@@ -216,8 +216,8 @@ const tandem_model_type tandem__model_wordpiece_type = {
 };
 
 const tandem_model_type *tandem__model_type_find(tandem_str name) {
-    static const tandem_model_type *const types[] = {&tandem__model_wordpiece_type,
-                                                     &tandem__model_unigram_type};
+    static const tandem_model_type *const types[] = {
+        &tandem__model_bpe_type, &tandem__model_wordpiece_type, &tandem__model_unigram_type};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (tandem__str_is(name, types[i]->name)) return types[i];
     }

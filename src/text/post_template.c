@@ -228,17 +228,36 @@ static tandem_status read_bert_processing(reader *r, const tandem_json *json) {
     return set_layout(r, true, "cAsBs", 3);
 }
 
-/* Every token has type 0; only where no special tokens are wanted, later windows of the second
- * text keep the 1 that they came with. Offsets are trimmed for byte-level tokens alone, so other
- * models pass only with trim_offsets off. */
-static tandem_status read_roberta_processing(reader *r, const tandem_json *json) {
-    bool trims = true;
-    TANDEM_TRY(read_cls_and_sep(r, json));
-    TANDEM_TRY(tandem__json_read_bool(json, "trim_offsets", &trims, r->err));
-    if (trims) {
-        return TANDEM_FAIL(r->err, UNSUPPORTED,
-                           "trim_offsets: true is not supported, expected false");
+static tandem_status require_bool(reader *r, const tandem_json *json, const char *key,
+                                  bool *value) {
+    const tandem_json *const field = tandem__json_get(json, key);
+    if (field == NULL || field->kind != TANDEM_JSON_BOOL) {
+        return fail_field(key, field, "true or false", r->err);
     }
+    *value = field->count != 0;
+    return TANDEM_OK;
+}
+
+/* trim_offsets and add_prefix_space of RobertaProcessing and ByteLevel. */
+static tandem_status read_trim(reader *r, const tandem_json *json) {
+    bool trims = false;
+    bool keeps_first = false;
+    TANDEM_TRY(require_bool(r, json, "trim_offsets", &trims));
+    TANDEM_TRY(require_bool(r, json, "add_prefix_space", &keeps_first));
+    if (!trims) return TANDEM_OK;
+    if (r->post->trims_count == TANDEM_POST_TRIMS_MAX) {
+        return TANDEM_FAIL(r->err, UNSUPPORTED, "trim_offsets: over %d of them, expected fewer",
+                           TANDEM_POST_TRIMS_MAX);
+    }
+    r->post->trims_keep_first[r->post->trims_count++] = keeps_first;
+    return TANDEM_OK;
+}
+
+/* Every token has type 0; only where no special tokens are wanted, later windows of the second
+ * text keep the 1 that they came with. */
+static tandem_status read_roberta_processing(reader *r, const tandem_json *json) {
+    TANDEM_TRY(read_cls_and_sep(r, json));
+    TANDEM_TRY(read_trim(r, json));
     TANDEM_TRY(set_layout(r, false, "cAs", UINT32_MAX));
     TANDEM_TRY(set_layout(r, true, "cAssBs", UINT32_MAX));
     r->post->templates[true][1].pieces[1].type_overflow = 1;
@@ -251,26 +270,88 @@ static tandem_status read_nothing(reader *r) {
     return set_layout(r, true, "AB", 1);
 }
 
+static tandem_status read_byte_level(reader *r, const tandem_json *json) {
+    TANDEM_TRY(read_trim(r, json));
+    return read_nothing(r);
+}
+
+typedef struct processor_type {
+    const char *name;
+    tandem_status (*read)(reader *r, const tandem_json *json);
+} processor_type;
+
+static tandem_status find_type(const tandem_json *json, const processor_type **type,
+                               tandem_error *err) {
+    static const processor_type types[] = {
+        {"BertProcessing", read_bert_processing},
+        {"ByteLevel", read_byte_level},
+        {"RobertaProcessing", read_roberta_processing},
+        {"TemplateProcessing", read_template_processing},
+    };
+    const tandem_json *const name = tandem__json_get(json, "type");
+    if (name == NULL || name->kind != TANDEM_JSON_STRING) {
+        return fail_field("type", name, "the name of a post-processor", err);
+    }
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        *type = &types[i];
+        if (tandem__str_is(name->text, types[i].name)) return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, UNSUPPORTED,
+                       "type: \"%.*s\" is not supported, expected BertProcessing, ByteLevel, "
+                       "RobertaProcessing, TemplateProcessing or a Sequence of these",
+                       TANDEM_STR_ARG(name->text));
+}
+
+/* One that places tokens, and ByteLevel as often as one likes: only that is of use. Behind Bert-
+ * and RobertaProcessing the reference would see a special token first in each window. */
+static tandem_status read_step(reader *r, const tandem_json *json, const processor_type **placing) {
+    const processor_type *type = NULL;
+    TANDEM_TRY(find_type(json, &type, r->err));
+    if (type->read != read_byte_level) {
+        if (*placing != NULL) {
+            return TANDEM_FAIL(r->err, UNSUPPORTED, "type: \"%s\" after \"%s\" is not supported",
+                               type->name, (*placing)->name);
+        }
+        *placing = type;
+        return type->read(r, json);
+    }
+    if (*placing != NULL && (*placing)->read != read_template_processing) {
+        return TANDEM_FAIL(r->err, UNSUPPORTED, "type: \"%s\" after \"%s\" is not supported",
+                           type->name, (*placing)->name);
+    }
+    return read_trim(r, json);
+}
+
+static tandem_status read_steps(reader *r, const tandem_json *json) {
+    const tandem_json *const list = tandem__json_get(json, "processors");
+    const processor_type *placing = NULL;
+    size_t index = 0;
+    if (list == NULL || list->kind != TANDEM_JSON_ARRAY) {
+        return fail_field("processors", list, "an array of post-processors", r->err);
+    }
+    TANDEM_JSON_EACH(item, list) {
+        const tandem_status status = read_step(r, item, &placing);
+        if (status != TANDEM_OK) {
+            char place[48];
+            (void)snprintf(place, sizeof place, "processors[%zu]", index);
+            return tandem__fail_prefix(r->err, status, place);
+        }
+        index++;
+    }
+    return placing != NULL ? TANDEM_OK : read_nothing(r);
+}
+
 tandem_status tandem__post_read(tandem_post *post, const tandem_json *json, tandem_arena *arena,
                                 tandem_error *err) {
-    static const struct {
-        const char *name;
-        tandem_status (*read)(reader *r, const tandem_json *json);
-    } types[] = {
-        {"TemplateProcessing", read_template_processing},
-        {"BertProcessing", read_bert_processing},
-        {"RobertaProcessing", read_roberta_processing},
-    };
+    const processor_type *type = NULL;
     *post = (tandem_post){0};
     reader r = {.post = post, .arena = arena, .err = err};
     if (json == NULL || json->kind == TANDEM_JSON_NULL) return read_nothing(&r);
-    const tandem_json *const type = tandem__json_get(json, "type");
-    if (type == NULL || type->kind != TANDEM_JSON_STRING) {
-        return fail_field("type", type, "the name of a post-processor", err);
+    const tandem_json *const name = tandem__json_get(json, "type");
+    if (name != NULL && name->kind == TANDEM_JSON_STRING &&
+        tandem__str_is(name->text, "Sequence")) {
+        return read_steps(&r, json);
     }
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (tandem__str_is(type->text, types[i].name)) return types[i].read(&r, json);
-    }
-    return TANDEM_FAIL(err, UNSUPPORTED, "type: \"%.*s\" is not supported, expected %s, %s or %s",
-                       TANDEM_STR_ARG(type->text), types[0].name, types[1].name, types[2].name);
+    TANDEM_TRY(find_type(json, &type, err));
+    return type->read(&r, json);
 }

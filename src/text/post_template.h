@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Post-processing: where the special tokens go and which type each token has. All processors
- * (TemplateProcessing, BertProcessing, RobertaProcessing, none) become templates of this form.
+ * (TemplateProcessing, BertProcessing, RobertaProcessing, none) become templates of this form;
+ * what trims offsets (ByteLevel, RobertaProcessing) is noted beside them.
  *
  *     [CLS] $A [SEP] $B [SEP]        pieces: special, sequence 0, special, sequence 1, special
  *
@@ -10,6 +11,8 @@
 
 #include "base/json.h"
 #include "text/vocab.h"
+
+#define TANDEM_POST_TRIMS_MAX 8
 
 typedef struct tandem_post_piece {
     int32_t sequence;      /* 0 the text, 1 its pair, -1 special tokens */
@@ -34,6 +37,8 @@ typedef struct tandem_post {
     tandem_post_template templates[2][2]; /* [pair][0 with, 1 without special tokens] */
     tandem_post_special *specials;
     uint32_t specials_count;
+    uint32_t trims_count;
+    bool trims_keep_first[TANDEM_POST_TRIMS_MAX]; /* add_prefix_space of each, see trim.h */
 } tandem_post;
 
 /* `json` may be NULL or null: no special tokens. Messages start with the field's name. The ids of

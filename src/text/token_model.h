@@ -18,7 +18,10 @@ typedef struct tandem_tokens {
     tandem_array words; /* int32_t */
     tandem_array
         texts; /* int32_t: where the token's own text is, see encoding.h; -1: the model's */
+    tandem_array trims;   /* tandem_trim; only where offsets are trimmed */
+    const uint8_t *text;  /* borrowed for the call */
     tandem_array lattice; /* the model's own work on one word */
+    tandem_array merging;
     bool wants_spans;
     int32_t word; /* number of the next word */
 } tandem_tokens;
@@ -62,6 +65,9 @@ typedef struct tandem_model_type {
     size_t config_bytes;
     tandem_status (*read)(const tandem_json *json, tandem_arena *arena, void *config,
                           tandem_error *err);
+    /* NULL, or called after `read`: `*in_bytes` says whether words come in the alphabet of
+     * byte_level.h, and is left on where the model takes the bytes themselves. */
+    tandem_status (*prepare)(void *config, bool *in_bytes, tandem_arena *arena, tandem_error *err);
     /* Appends the tokens of words that lie in `bytes`, which has TANDEM_TEXT_PADDING more. */
     tandem_status (*tokenize)(const void *config, const uint8_t *bytes, const tandem_split *splits,
                               size_t count, tandem_tokens *tokens, tandem_error *err);
@@ -73,6 +79,7 @@ typedef struct tandem_model_part {
     void *config;
 } tandem_model_part;
 
+extern const tandem_model_type tandem__model_bpe_type;
 extern const tandem_model_type tandem__model_wordpiece_type;
 extern const tandem_model_type tandem__model_unigram_type;
 

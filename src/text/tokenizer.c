@@ -16,6 +16,7 @@
 #include "base/utf8.h"
 #include "text/encoding.h"
 #include "text/tokenizer_internal.h"
+#include "text/trim.h"
 #include "text/windows.h"
 
 #define ARENA_BYTES_MAX ((size_t)4 << 30)
@@ -78,6 +79,29 @@ static void lead_back(const encoder *e, tandem_view from, size_t first) {
         spans[i].start = from.origins == NULL ? start : from.origins[spans[i].start];
         spans[i].end = last + char_bytes(e->text[last]);
     }
+}
+
+static tandem_str model_text(const tandem_tokenizer *tokenizer, int32_t id) {
+    const tandem_vocab_word *const word = tandem__vocab_word(tokenizer->vocab, id);
+    if (word == NULL) return (tandem_str){NULL, 0};
+    return (tandem_str){tokenizer->vocab->text + word->offset, word->len};
+}
+
+static tandem_str id_text(const tandem_tokenizer *tokenizer, int32_t id) {
+    const tandem_added_token *const added = tandem__added_by_id(&tokenizer->added, id);
+    return added != NULL ? added->pattern : model_text(tokenizer, id);
+}
+
+/* The text of a token whose text is at `at`, see encoding.h. */
+static tandem_str token_text(const tandem_tokenizer *tokenizer,
+                             const struct tandem_encoding_memory *memory, int32_t id, int32_t at) {
+    if (at == TANDEM_TOKEN_TEXT_ADDED) return id_text(tokenizer, id);
+    if (at == TANDEM_TOKEN_TEXT_MODEL) return model_text(tokenizer, id);
+    if (at < 0) return tokenizer->post.specials[TANDEM_TOKEN_TEXT_SPECIAL - at].text;
+    const char *const own = (const char *)memory->token_texts.ptr + at;
+    uint32_t own_len = 0;
+    memcpy(&own_len, own, sizeof own_len);
+    return (tandem_str){own + sizeof own_len, own_len};
 }
 
 /* Copies the text of a token to the pool; `*at` is then its place there. */
@@ -209,11 +233,28 @@ static tandem_status count_chars(encoder *e) {
     return TANDEM_OK;
 }
 
+/* White space of each token, for assembling. */
+static tandem_status find_trims(encoder *e) {
+    tandem_tokens *const tokens = e->tokens;
+    const size_t count = tokens->ids.count;
+    tokens->trims.count = 0;
+    TANDEM_TRY(tandem__array_reserve(&tokens->trims, count, sizeof(tandem_trim), e->err));
+    const int32_t *const ids = tokens->ids.ptr;
+    const int32_t *const texts = tokens->texts.ptr;
+    tandem_trim *const trims = tokens->trims.ptr;
+    for (size_t i = 0; i < count; i++) {
+        trims[i] = tandem__trim_of(token_text(e->tokenizer, e->memory, ids[i], texts[i]));
+    }
+    tokens->trims.count = count;
+    return TANDEM_OK;
+}
+
 /* All tokens of one text. */
 static tandem_status encode_text(encoder *e) {
     tandem_tokens *const tokens = e->tokens;
     tokens->ids.count = tokens->spans.count = tokens->words.count = tokens->texts.count = 0;
     tokens->word = 0;
+    tokens->text = e->text;
     if (e->len > TEXT_BYTES_MAX) {
         return TANDEM_FAIL(e->err, CAPACITY, "text of %zu bytes, limit %zu", e->len,
                            TEXT_BYTES_MAX);
@@ -231,7 +272,9 @@ static tandem_status encode_text(encoder *e) {
         TANDEM_TRY(push_added(e, match.token, e->text, span));
     }
     TANDEM_TRY(encode_gap(e, search.done, e->len));
-    return tokens->wants_spans ? count_chars(e) : TANDEM_OK;
+    if (!tokens->wants_spans) return TANDEM_OK;
+    TANDEM_TRY(count_chars(e));
+    return e->tokenizer->post.trims_count > 0 ? find_trims(e) : TANDEM_OK;
 }
 
 static tandem_status check_options(const tandem_encode_options *options, tandem_error *err) {
@@ -302,32 +345,15 @@ tandem_status tandem_tokenizer_encode(const tandem_tokenizer *tokenizer, const c
     return cut_and_assemble(&e, pair != NULL, options, encoding);
 }
 
-static const char *model_token(const tandem_tokenizer *tokenizer, int32_t id, size_t *len) {
-    const tandem_vocab_word *const word = tandem__vocab_word(tokenizer->vocab, id);
-    if (word == NULL) return NULL;
-    if (len != NULL) *len = word->len;
-    return tokenizer->vocab->text + word->offset;
-}
-
 const char *tandem_encoding_token(const tandem_encoding *encoding,
                                   const tandem_tokenizer *tokenizer, int32_t index, size_t *len) {
     if (index < 0 || index >= encoding->count) return NULL;
     const struct tandem_encoding_memory *const m = encoding->memory;
-    const int32_t id = encoding->ids[index];
     const int32_t at =
         encoding->bytes == NULL ? TANDEM_TOKEN_TEXT_ADDED : ((const int32_t *)m->texts.ptr)[index];
-    if (at == TANDEM_TOKEN_TEXT_ADDED) return tandem_tokenizer_token(tokenizer, id, len);
-    if (at == TANDEM_TOKEN_TEXT_MODEL) return model_token(tokenizer, id, len);
-    if (at < 0) {
-        const tandem_str text = tokenizer->post.specials[TANDEM_TOKEN_TEXT_SPECIAL - at].text;
-        if (len != NULL) *len = text.len;
-        return text.ptr;
-    }
-    const char *const own = (const char *)m->token_texts.ptr + at;
-    uint32_t own_len = 0;
-    memcpy(&own_len, own, sizeof own_len);
-    if (len != NULL) *len = own_len;
-    return own + sizeof own_len;
+    const tandem_str text = token_text(tokenizer, m, encoding->ids[index], at);
+    if (len != NULL) *len = text.len;
+    return text.ptr;
 }
 
 int32_t tandem_tokenizer_vocab_size(const tandem_tokenizer *tokenizer) {
@@ -337,12 +363,9 @@ int32_t tandem_tokenizer_vocab_size(const tandem_tokenizer *tokenizer) {
 }
 
 const char *tandem_tokenizer_token(const tandem_tokenizer *tokenizer, int32_t id, size_t *len) {
-    const tandem_added_token *const added = tandem__added_by_id(&tokenizer->added, id);
-    if (added != NULL) {
-        if (len != NULL) *len = added->pattern.len;
-        return added->pattern.ptr;
-    }
-    return model_token(tokenizer, id, len);
+    const tandem_str text = id_text(tokenizer, id);
+    if (len != NULL && text.ptr != NULL) *len = text.len;
+    return text.ptr;
 }
 
 int32_t tandem_tokenizer_id(const tandem_tokenizer *tokenizer, const char *token, size_t len) {

@@ -43,21 +43,42 @@ static tandem_status read_pretokenizer(tandem_tokenizer *tokenizer, const tandem
     return tandem__pretokenizer_read(&tokenizer->pretokenizer, json, &tokenizer->arena, err);
 }
 
-static tandem_status read_model(tandem_tokenizer *tokenizer, const tandem_json *json,
+/* Files of 2020 do not name their model. The reference takes the first that reads without error,
+ * which comes down to a field that no other has. */
+static const tandem_model_type *guess_model(const tandem_json *json) {
+    if (tandem__json_get(json, "type") != NULL) return NULL;
+    if (tandem__json_get(json, "merges") != NULL) return &tandem__model_bpe_type;
+    const bool is_wordpiece = tandem__json_get(json, "max_input_chars_per_word") != NULL;
+    return is_wordpiece ? &tandem__model_wordpiece_type : NULL;
+}
+
+static tandem_status find_model(const tandem_json *json, const tandem_model_type **type,
                                 tandem_error *err) {
     const tandem_json *name = NULL;
+    *type = guess_model(json);
+    if (*type != NULL) return TANDEM_OK;
     TANDEM_TRY(read_type(json, &name, err));
     if (name == NULL) {
         const tandem_json_label label = tandem__json_label(json);
         return TANDEM_FAIL(err, FORMAT, "%s, expected an object", label.text);
     }
-    const tandem_model_type *const type = tandem__model_type_find(name->text);
-    if (type == NULL) return fail_unknown(name, "Unigram or WordPiece", err);
+    *type = tandem__model_type_find(name->text);
+    return *type != NULL ? TANDEM_OK : fail_unknown(name, "BPE, Unigram or WordPiece", err);
+}
+
+static tandem_status read_model(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                tandem_error *err) {
+    const tandem_model_type *type = NULL;
+    TANDEM_TRY(find_model(json, &type, err));
     tandem_model_part *const part = &tokenizer->model;
     TANDEM_TRY(new_config(tokenizer, type->config_bytes, &part->config, err));
     part->type = type;
     TANDEM_TRY(type->read(json, &tokenizer->arena, part->config, err));
     tokenizer->vocab = type->vocab(part->config);
+    if (type->prepare == NULL) return TANDEM_OK;
+    bool in_bytes = tandem__pretokenizer_ends_in_bytes(&tokenizer->pretokenizer);
+    TANDEM_TRY(type->prepare(part->config, &in_bytes, &tokenizer->arena, err));
+    if (in_bytes) tandem__pretokenizer_leave_bytes(&tokenizer->pretokenizer);
     return TANDEM_OK;
 }
 
@@ -94,7 +115,8 @@ static tandem_status read_version(tandem_tokenizer *tokenizer, const tandem_json
 
 static tandem_status read_parts(tandem_tokenizer *tokenizer, const tandem_json *root,
                                 tandem_error *err) {
-    /* In this order: added tokens need the normaliser and the model, templates all ids. */
+    /* In this order: a model may want to know how words come, added tokens need the normaliser
+     * and the model, templates all ids. */
     static const struct {
         const char *field;
         tandem_status (*read)(tandem_tokenizer *tokenizer, const tandem_json *json,

@@ -133,6 +133,8 @@ void tandem__vocab_seal(tandem_vocab *vocab) {
 }
 
 const tandem_vocab_word *tandem__vocab_word(const tandem_vocab *vocab, int32_t id) {
+    const uint32_t here = (uint32_t)id; /* where ids have no gaps */
+    if (here < vocab->words_count && vocab->words[here].id == id) return &vocab->words[here];
     uint32_t low = 0;
     uint32_t high = vocab->words_count;
     while (low < high) {

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reference keeps a heap of pairs and tells a stale entry from a living one by the id that the
+ * pair there would make now. Where every word has an id of its own a stale entry never passes: the
+ * pair would have to make the same text and so be the same pair. Then looking for the lowest rank
+ * gives what the heap gives. Where ids are shared the heap decides, whatever the length. */
+#include "text/bpe_merge.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/fail.h"
+
+#define PROBES_MAX 4096 /* slots in a row; more is a file made to be slow */
+#define NOWHERE    UINT32_MAX
+
+/* A symbol among its living neighbours. */
+typedef struct node {
+    tandem_bpe_symbol symbol;
+    uint32_t left;
+    uint32_t right;
+    bool is_gone;
+} node;
+
+/* Entries are rank << 32 | place, the smallest on top. */
+typedef struct heap {
+    uint64_t *items;
+    size_t count;
+} heap;
+
+tandem_status tandem__bpe_merges_init(tandem_bpe_merges *merges, size_t count, tandem_arena *arena,
+                                      tandem_error *err) {
+    if (count > TANDEM_BPE_MERGES_MAX) {
+        return TANDEM_FAIL(err, CAPACITY, "%zu merges, limit %d", count, TANDEM_BPE_MERGES_MAX);
+    }
+    *merges = (tandem_bpe_merges){.bits = 4};
+    while (((size_t)1 << merges->bits) < count + count / 2) merges->bits++;
+    const size_t slots = (size_t)1 << merges->bits;
+    merges->slots = tandem__arena_array(arena, slots, sizeof *merges->slots);
+    merges->made = tandem__arena_array(arena, count, sizeof *merges->made);
+    if (merges->slots == NULL || merges->made == NULL) {
+        return TANDEM_FAIL(err, MEMORY, "no memory for %zu merges", count);
+    }
+    for (size_t i = 0; i < slots; i++) {
+        merges->slots[i] = (tandem_bpe_slot){UINT64_MAX, TANDEM_BPE_NO_RANK, -1};
+    }
+    return TANDEM_OK;
+}
+
+tandem_status tandem__bpe_merges_add(tandem_bpe_merges *merges, int32_t left, int32_t right,
+                                     int32_t made, tandem_error *err) {
+    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    const uint64_t mask = ((uint64_t)1 << merges->bits) - 1;
+    uint64_t at = tandem__bpe_hash(merges, pair);
+    TANDEM_ASSERT(merges->count < mask);
+    for (int probes = 0;; probes++, at++) {
+        tandem_bpe_slot *const slot = &merges->slots[at & mask];
+        if (slot->pair == pair || slot->rank == TANDEM_BPE_NO_RANK) {
+            *slot = (tandem_bpe_slot){pair, merges->count, made};
+            merges->made[merges->count++] = made;
+            return TANDEM_OK;
+        }
+        if (probes == PROBES_MAX) {
+            return TANDEM_FAIL(err, FORMAT, "hashes like %d other merges", PROBES_MAX);
+        }
+    }
+}
+
+uint32_t tandem__bpe_merge_short(const tandem_bpe_merges *merges, tandem_bpe_symbol *symbols,
+                                 uint32_t count) {
+    uint32_t ranks[TANDEM_BPE_SHORT_MAX]; /* of each symbol and the next */
+    TANDEM_DCHECK(count <= TANDEM_BPE_SHORT_MAX);
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        ranks[i] = tandem__bpe_rank(merges, symbols[i].id, symbols[i + 1].id);
+    }
+    while (count > 1) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i + 1 < count; i++) best = ranks[i] < ranks[best] ? i : best;
+        if (ranks[best] == TANDEM_BPE_NO_RANK) break;
+        symbols[best].id = merges->made[ranks[best]];
+        count--;
+        for (uint32_t i = best + 1; i < count; i++) {
+            symbols[i] = symbols[i + 1];
+            ranks[i - 1] = ranks[i];
+        }
+        symbols[count] = symbols[count + 1];
+        if (best > 0) {
+            ranks[best - 1] = tandem__bpe_rank(merges, symbols[best - 1].id, symbols[best].id);
+        }
+        if (best + 1 < count) {
+            ranks[best] = tandem__bpe_rank(merges, symbols[best].id, symbols[best + 1].id);
+        }
+    }
+    return count;
+}
+
+static void sift_down(heap *h, size_t at) {
+    const uint64_t item = h->items[at];
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= h->count) break;
+        if (child + 1 < h->count && h->items[child + 1] < h->items[child]) child++;
+        if (h->items[child] >= item) break;
+        h->items[at] = h->items[child];
+        at = child;
+    }
+    h->items[at] = item;
+}
+
+static void heap_push(heap *h, uint64_t item) {
+    size_t at = h->count++;
+    for (; at > 0; at = (at - 1) / 2) {
+        const uint64_t parent = h->items[(at - 1) / 2];
+        if (parent <= item) break;
+        h->items[at] = parent;
+    }
+    h->items[at] = item;
+}
+
+static uint64_t heap_pop(heap *h) {
+    const uint64_t top = h->items[0];
+    h->items[0] = h->items[--h->count];
+    if (h->count > 0) sift_down(h, 0);
+    return top;
+}
+
+static uint32_t rank_after(const tandem_bpe_merges *merges, const node *nodes, uint32_t at) {
+    return tandem__bpe_rank(merges, nodes[at].symbol.id, nodes[nodes[at].right].symbol.id);
+}
+
+static void push_pair(const tandem_bpe_merges *merges, const node *nodes, uint32_t at, heap *h) {
+    const uint32_t rank = rank_after(merges, nodes, at);
+    if (rank != TANDEM_BPE_NO_RANK) heap_push(h, (uint64_t)rank << 32 | at);
+}
+
+/* Every pop that merges takes one symbol away and pushes two entries at most. */
+static void run_heap(const tandem_bpe_merges *merges, node *nodes, heap *h) {
+    while (h->count > 0) {
+        const uint64_t top = heap_pop(h);
+        const uint32_t at = (uint32_t)top;
+        node *const left = &nodes[at];
+        if (left->is_gone || left->right == NOWHERE) continue;
+        const int32_t made = merges->made[top >> 32];
+        const uint32_t rank = rank_after(merges, nodes, at);
+        if (rank == TANDEM_BPE_NO_RANK || merges->made[rank] != made) continue;
+        node *const right = &nodes[left->right];
+        right->is_gone = true;
+        left->symbol.id = made;
+        left->right = right->right;
+        if (left->right != NOWHERE) nodes[left->right].left = at;
+        if (left->left != NOWHERE) push_pair(merges, nodes, left->left, h);
+        if (left->right != NOWHERE) push_pair(merges, nodes, at, h);
+    }
+}
+
+static tandem_status merge_long(const tandem_bpe_merges *merges, tandem_bpe_symbol *symbols,
+                                uint32_t *count, tandem_array *scratch, tandem_error *err) {
+    const uint32_t n = *count;
+    const size_t entries = 2 * (size_t)n;
+    const size_t bytes = n * sizeof(node) + entries * sizeof(uint64_t);
+    scratch->count = 0;
+    TANDEM_TRY(tandem__array_reserve(scratch, bytes, 1, err));
+    heap h = {.items = scratch->ptr};
+    node *const nodes = (node *)(void *)(h.items + entries);
+    for (uint32_t i = 0; i < n; i++) {
+        nodes[i] = (node){symbols[i], i == 0 ? NOWHERE : i - 1, i + 1 < n ? i + 1 : NOWHERE, false};
+    }
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        const uint32_t rank = rank_after(merges, nodes, i);
+        if (rank != TANDEM_BPE_NO_RANK) h.items[h.count++] = (uint64_t)rank << 32 | i;
+    }
+    for (size_t i = h.count / 2; i-- > 0;) sift_down(&h, i);
+    run_heap(merges, nodes, &h);
+    const tandem_bpe_symbol end = symbols[n];
+    uint32_t left = 0;
+    for (uint32_t i = 0; i != NOWHERE; i = nodes[i].right) symbols[left++] = nodes[i].symbol;
+    symbols[left] = end;
+    *count = left;
+    return TANDEM_OK;
+}
+
+tandem_status tandem__bpe_merge(const tandem_bpe_merges *merges, tandem_bpe_symbol *symbols,
+                                uint32_t *count, tandem_array *scratch, tandem_error *err) {
+    if (*count < 2) return TANDEM_OK;
+    if (*count > TANDEM_BPE_SHORT_MAX || merges->needs_heaps) {
+        return merge_long(merges, symbols, count, scratch, err);
+    }
+    *count = tandem__bpe_merge_short(merges, symbols, *count);
+    return TANDEM_OK;
+}
