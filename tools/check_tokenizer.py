@@ -148,10 +148,11 @@ def compare_bytes(window, maps, spans, is_first):
         expected = maps[0][np.array(window.offsets)]
         expected[np.array(window.special_tokens_mask) == 1] = 0
         return None if np.array_equal(expected, spans) else f"{expected.tolist()} {spans.tolist()}"
-    # The reference does not know the sequence of every token of an overflowing window.
+    # The reference does not know the sequence of every token of an overflowing window, and with
+    # ByteLevel behind a template counts the template's pieces.
     which = window.sequence_ids if is_first else len(window.ids) * [None]
     for at, ((a, b), (x, y)) in enumerate(zip(window.offsets, spans)):
-        known = maps if which[at] is None else [maps[which[at]]]
+        known = [maps[which[at]]] if which[at] in (0, 1) else maps
         expected = [(m[a], m[b]) for m in known if b < len(m)]
         if (x, y) not in ([(0, 0)] if window.special_tokens_mask[at] else expected):
             return f"{expected} expected from ({a}, {b}), ({x}, {y}) here"
@@ -200,7 +201,7 @@ def run(server, tokenizer, texts, options, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", required=True, help="tokenizer.json, WordPiece or Unigram")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json of any model")
     parser.add_argument("--strings", type=int, default=200_000, help="at least so many")
     parser.add_argument("--texts", nargs="*", default=[], help="files of real text")
     parser.add_argument("--encode-lines", default="build/release/tests/encode_lines")
@@ -219,7 +220,7 @@ def main():
     codes = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     everything = [" ".join(f"a{c}b {c}" for c in codes[at:at + 8])
                   for at in range(0, len(codes), 8)]
-    every = list(cases.variants(base))
+    chosen = [v for v in cases.variants(base) if args.only in v[0]]
     strings = differences = 0
 
     def report(text, options, difference):
@@ -229,7 +230,6 @@ def main():
             shown = ascii(text) if len(str(text)) < 300 else f"{ascii(text)[:300]}..."
             print(f"[{name}] {options} {shown}\n    {difference[:2000]}")
 
-    chosen = [v for v in every if args.only in v[0]]
     for index, (name, text) in enumerate(chosen):
         before = differences
         tokenizer = Tokenizer.from_str(text)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes tests/golden/tokenizer.jsonl: small tokenizers with every option, and what the pinned
-reference makes of texts with them.
+"""Writes tests/golden/tokenizer.jsonl and tokenizer_bpe.jsonl: small tokenizers with every option,
+and what the pinned reference makes of texts with them.
 
     python3 tools/make_tokenizer_golden.py [--check]
 
@@ -19,10 +19,11 @@ import sys
 import tokenizers
 from tokenizers import Tokenizer
 
+import bpe_cases
 import check_tokenizer as check
 import tokenizer_cases as cases
 
-PATH = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/tokenizer.jsonl"
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "tests/golden"
 SEED = 7
 WORDS = ("the of and new york in to can not isn don t s mask A é École naïve strasse straße σας "
          "мир привет שלום سلام नमस्ते สวัสดี 안녕 中 文 字 日本 ab abc ki k x y zz ? ! . , ' [ ] ( ) - \" "
@@ -95,6 +96,30 @@ def unigram_tokenizer():
         decoder=None, model=dict(type="Unigram", unk_id=3, byte_fallback=False, vocab=vocab)))
 
 
+def bpe_tokenizer():
+    """As RoBERTa's files are, with the bytes and some words."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    short = ("the of and can not École naïve мир שלום नम 文 字 日本 ab abc playing embedding ing ed "
+             "'s 'll 123 é").split()
+    tokens, merges = bpe_cases.small_model(
+        [*short, *(f" {w}" for w in short[::2]), "  ", "\n\n", "\u0301"])
+    vocab = bpe_cases.numbered([*specials, *tokens])
+    return json.dumps(dict(
+        version="1.0", truncation=None, padding=None,
+        added_tokens=[cases.added(t, special=True, lstrip=t == "<mask>") | dict(id=vocab[t])
+                      for t in specials],
+        normalizer=None,
+        pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True,
+                           use_regex=True),
+        post_processor=dict(type="RobertaProcessing", sep=["</s>", 2], cls=["<s>", 0],
+                            trim_offsets=True, add_prefix_space=False),
+        decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),
+        model=dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="",
+                   end_of_word_suffix="", fuse_unk=False, byte_fallback=False,
+                   ignore_merges=False, vocab=vocab, merges=merges)),
+        ensure_ascii=False, separators=(",", ":"))
+
+
 def spans(text, pair, window, is_first):
     """[byte start, byte end, char start, char end] of each token, None if not knowable."""
     maps = [check.byte_offsets(t) for t in (text, pair) if t is not None]
@@ -103,8 +128,8 @@ def spans(text, pair, window, is_first):
         if window.special_tokens_mask[at]:
             out.append([0, 0, 0, 0])
             continue
-        which = window.sequence_ids[at] if is_first else 0 if len(maps) == 1 else None
-        if which is None:
+        which = 0 if len(maps) == 1 else window.sequence_ids[at] if is_first else None
+        if which not in (0, 1):  # ByteLevel behind a template counts the template's pieces
             out.append([-1, -1, a, b])
         else:
             out.append([int(maps[which][a]), int(maps[which][b]), a, b])
@@ -139,7 +164,14 @@ def rows():
     yield from rows_of(unigram_tokenizer(), random.Random(SEED), "Unigram, ")
 
 
-def rows_of(base, rng, prefix):
+def bpe_rows():
+    """Without the few cases of very many windows, which are half of all bytes."""
+    for row in rows_of(bpe_tokenizer(), random.Random(SEED), "BPE, ", 12):
+        if "tokenizer" in row or len(json.dumps(row)) < 4000:
+            yield row
+
+
+def rows_of(base, rng, prefix, share=24):
     words = cases.vocab_words(json.loads(base))
     fixed = [t for t in cases.fixed_texts() if len(t) <= 120]
     for index, (name, text) in enumerate(cases.variants(base)):
@@ -147,7 +179,7 @@ def rows_of(base, rng, prefix):
         tokenizer = Tokenizer.from_str(text)
         texts = fixed if index == 0 else []
         texts = texts + [t for t in (cases.random_text(rng, words) for _ in range(400))
-                         if len(t) < 40][:200 if index == 0 else 24]
+                         if len(t) < 40][:200 if index == 0 else share]
         for sample in texts:
             yield case(tokenizer, sample, None, {})
         for _ in range(60 if index == 0 else 6):
@@ -163,12 +195,17 @@ def main():
     args = parser.parse_args()
     if tokenizers.__version__ != cases.PINNED:
         sys.exit(f"tokenizers is {tokenizers.__version__}, the file is for {cases.PINNED}")
-    text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
-                   for row in rows())
+    stale = False
+    for name, make in (("tokenizer.jsonl", rows), ("tokenizer_bpe.jsonl", bpe_rows)):
+        path = GOLDEN / name
+        text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+                       for row in make())
+        stale |= not path.exists() or path.read_text("utf-8") != text
+        if not args.check:
+            path.write_text(text, "utf-8")
+            print(f"{name}: {text.count(chr(10))} lines, {len(text.encode())} bytes")
     if args.check:
-        sys.exit(PATH.read_text("utf-8") != text)
-    PATH.write_text(text, "utf-8")
-    print(f"{text.count(chr(10))} lines, {len(text.encode())} bytes")
+        sys.exit(stale)
 
 
 if __name__ == "__main__":

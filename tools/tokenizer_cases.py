@@ -13,6 +13,8 @@ import unicodedata
 
 import tokenizers
 
+import bpe_cases
+
 PINNED = "0.23.3"
 STRATEGIES = ["longest_first", "only_first", "only_second"]
 
@@ -150,12 +152,17 @@ def charsmap(pairs):
 def variants(base):
     """(name, tokenizer.json) of every option; the first is the file itself."""
     kind = json.loads(base)["model"]["type"]
-    yield from unigram_variants(base) if kind == "Unigram" else wordpiece_variants(base)
+    if kind == "BPE":
+        yield from bpe_cases.variants(base, added)
+    else:
+        yield from unigram_variants(base) if kind == "Unigram" else wordpiece_variants(base)
 
 
 def vocab_words(whole):
     """The words of a tokenizer.json, to make texts of."""
     vocab = whole["model"]["vocab"]
+    if whole["model"]["type"] == "BPE":
+        return bpe_cases.words_of(whole)
     if isinstance(vocab, dict):
         return [w.removeprefix("##") for w in vocab]
     return [piece for piece, _ in vocab if piece] + [

@@ -36,8 +36,9 @@ tandem_status tandem__bpe_merges_init(tandem_bpe_merges *merges, size_t count, t
     while (((size_t)1 << merges->bits) < count + count / 2) merges->bits++;
     const size_t slots = (size_t)1 << merges->bits;
     merges->slots = tandem__arena_array(arena, slots, sizeof *merges->slots);
+    merges->filter = tandem__arena_array(arena, slots / 16, sizeof *merges->filter);
     merges->made = tandem__arena_array(arena, count, sizeof *merges->made);
-    if (merges->slots == NULL || merges->made == NULL) {
+    if (merges->slots == NULL || merges->filter == NULL || merges->made == NULL) {
         return TANDEM_FAIL(err, MEMORY, "no memory for %zu merges", count);
     }
     for (size_t i = 0; i < slots; i++) {
@@ -50,12 +51,15 @@ tandem_status tandem__bpe_merges_add(tandem_bpe_merges *merges, int32_t left, in
                                      int32_t made, tandem_error *err) {
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     const uint64_t mask = ((uint64_t)1 << merges->bits) - 1;
-    uint64_t at = tandem__bpe_hash(merges, pair);
+    const uint64_t hash = tandem__bpe_hash(pair);
+    const uint64_t bit = hash >> (62 - merges->bits);
+    uint64_t at = hash >> (64 - merges->bits);
     TANDEM_ASSERT(merges->count < mask);
     for (int probes = 0;; probes++, at++) {
         tandem_bpe_slot *const slot = &merges->slots[at & mask];
         if (slot->pair == pair || slot->rank == TANDEM_BPE_NO_RANK) {
             *slot = (tandem_bpe_slot){pair, merges->count, made};
+            merges->filter[bit >> 6] |= (uint64_t)1 << (bit & 63);
             merges->made[merges->count++] = made;
             return TANDEM_OK;
         }
@@ -66,12 +70,8 @@ tandem_status tandem__bpe_merges_add(tandem_bpe_merges *merges, int32_t left, in
 }
 
 uint32_t tandem__bpe_merge_short(const tandem_bpe_merges *merges, tandem_bpe_symbol *symbols,
-                                 uint32_t count) {
-    uint32_t ranks[TANDEM_BPE_SHORT_MAX]; /* of each symbol and the next */
+                                 uint32_t *ranks, uint32_t count) {
     TANDEM_DCHECK(count <= TANDEM_BPE_SHORT_MAX);
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        ranks[i] = tandem__bpe_rank(merges, symbols[i].id, symbols[i + 1].id);
-    }
     while (count > 1) {
         uint32_t best = 0;
         for (uint32_t i = 1; i + 1 < count; i++) best = ranks[i] < ranks[best] ? i : best;
@@ -184,6 +184,10 @@ tandem_status tandem__bpe_merge(const tandem_bpe_merges *merges, tandem_bpe_symb
     if (*count > TANDEM_BPE_SHORT_MAX || merges->needs_heaps) {
         return merge_long(merges, symbols, count, scratch, err);
     }
-    *count = tandem__bpe_merge_short(merges, symbols, *count);
+    uint32_t ranks[TANDEM_BPE_SHORT_MAX];
+    for (uint32_t i = 0; i + 1 < *count; i++) {
+        ranks[i] = tandem__bpe_rank(merges, symbols[i].id, symbols[i + 1].id);
+    }
+    *count = tandem__bpe_merge_short(merges, symbols, ranks, *count);
     return TANDEM_OK;
 }

@@ -187,6 +187,17 @@ static bool find_bytes(tandem_bpe *model) {
     return has_all;
 }
 
+/* Where words start: a look at a table of 256 KiB, of which few lines are in use, for each pair. */
+static tandem_status rank_bytes(tandem_bpe *model, tandem_arena *arena, tandem_error *err) {
+    model->byte_ranks = tandem__arena_array(arena, 256 * 256, sizeof *model->byte_ranks);
+    if (model->byte_ranks == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for pairs of bytes");
+    for (unsigned pair = 0; pair < 256 * 256; pair++) {
+        model->byte_ranks[pair] =
+            tandem__bpe_rank(&model->merges, model->singles[pair >> 8], model->singles[pair & 255]);
+    }
+    return TANDEM_OK;
+}
+
 static void find_ascii(tandem_bpe *model) {
     for (unsigned i = 0; i < 256; i++) {
         const char text = (char)i;
@@ -246,7 +257,10 @@ tandem_status tandem__bpe_prepare(void *config, bool *in_bytes, tandem_arena *ar
     const bool is_plain = model->prefix.len + model->suffix.len == 0 && !model->has_twins;
     model->takes_bytes = *in_bytes && is_plain && find_bytes(model);
     *in_bytes = model->takes_bytes;
-    if (!model->takes_bytes) find_ascii(model);
+    if (model->takes_bytes)
+        TANDEM_TRY(rank_bytes(model, arena, err));
+    else
+        find_ascii(model);
     model->wholes = &model->own_wholes;
     if (model->ignores_merges && !model->takes_bytes) {
         model->wholes = &model->vocab;

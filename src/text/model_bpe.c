@@ -95,10 +95,7 @@ static bool spell(const tandem_bpe *model, const uint8_t *text, uint32_t len,
                   tandem_bpe_symbol *symbols, uint32_t *count) {
     speller s = {.symbols = symbols};
     if (model->takes_bytes) {
-        for (uint32_t i = 0; i < len; i++) {
-            symbols[i] = (tandem_bpe_symbol){model->singles[text[i]], i};
-        }
-        s.count = s.at = len;
+        for (uint32_t i = 0; i < len; i++) add(&s, model->singles[text[i]], 1);
     } else if (!spell_chars(model, text, len, &s)) {
         return false;
     }
@@ -107,11 +104,31 @@ static bool spell(const tandem_bpe *model, const uint8_t *text, uint32_t len,
     return true;
 }
 
+/* Cuts a word that is not in the table; `symbols` has room for its bytes and the end. */
+static tandem_status cut(const tandem_bpe *model, const uint8_t *text, uint32_t len,
+                         tandem_bpe_symbol *symbols, uint32_t *count, tandem_array *scratch,
+                         tandem_error *err) {
+    if (!spell(model, text, len, symbols, count)) {
+        return TANDEM_FAIL(err, FORMAT, "model.unk_token: \"%.*s\" is not in the vocabulary",
+                           TANDEM_STR_ARG(model->unk_token));
+    }
+    if (!model->takes_bytes || len > TANDEM_BPE_SHORT_MAX) {
+        return tandem__bpe_merge(&model->merges, symbols, count, scratch, err);
+    }
+    uint32_t ranks[TANDEM_BPE_SHORT_MAX];
+    for (uint32_t i = 0; i + 1 < len; i++) {
+        ranks[i] = model->byte_ranks[(unsigned)text[i] << 8 | text[i + 1]];
+    }
+    *count = tandem__bpe_merge_short(&model->merges, symbols, ranks, len);
+    return TANDEM_OK;
+}
+
 int32_t tandem__bpe_whole(const tandem_bpe *model, const uint8_t *text, uint32_t len) {
     tandem_bpe_symbol symbols[TANDEM_BPE_SHORT_MAX + 1];
     uint32_t count = 0;
-    if (len > TANDEM_BPE_SHORT_MAX || !spell(model, text, len, symbols, &count)) return -1;
-    count = tandem__bpe_merge_short(&model->merges, symbols, count);
+    if (len > TANDEM_BPE_SHORT_MAX) return -1;
+    /* So few symbols take no scratch. */
+    if (cut(model, text, len, symbols, &count, NULL, NULL) != TANDEM_OK) return -1;
     return count == 1 && symbols[1].start == len ? symbols[0].id : -1;
 }
 
@@ -128,11 +145,7 @@ static tandem_status put_word(const tandem_bpe *model, const uint8_t *bytes, tan
         TANDEM_TRY(tandem__array_reserve(room, (size_t)len + 1, sizeof *symbols, err));
         symbols = room->ptr;
     }
-    if (!spell(model, bytes + word.start, len, symbols, &count)) {
-        return TANDEM_FAIL(err, FORMAT, "model.unk_token: \"%.*s\" is not in the vocabulary",
-                           TANDEM_STR_ARG(model->unk_token));
-    }
-    TANDEM_TRY(tandem__bpe_merge(&model->merges, symbols, &count, &tokens->merging, err));
+    TANDEM_TRY(cut(model, bytes + word.start, len, symbols, &count, &tokens->merging, err));
     for (uint32_t i = 0; i < count; i++) {
         const tandem_split span = {word.start + symbols[i].start,
                                    word.start + symbols[i + 1].start};
