@@ -5,6 +5,7 @@
 
 #include "tandem/dtype.h"
 #include "tandem/engine.h"
+#include "tandem/simulate.h"
 #include "tandem/status.h"
 #include "tandem/tokenizer.h"
 #include "tandem/version.h"
