@@ -100,6 +100,7 @@ static void test_against_rules(void **state) {
         for (double load = 0.1; load < 0.96; load += 0.05) {
             tandem_simulation_options options = guide(load, 5);
             options.batch = batches[b];
+            options.requests = 30000;
             const bool is_predict_well = is_sustained(options);
             const tandem_simulation_report ours = simulate(options);
             options.policy = "rules";
