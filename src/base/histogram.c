@@ -47,18 +47,3 @@ uint64_t tandem__histogram_quantile(const tandem_histogram *histogram, double sh
     }
     return max;
 }
-
-uint64_t tandem__histogram_above(const tandem_histogram *histogram, uint64_t value) {
-    uint64_t above = 0;
-    for (size_t b = bucket_of(value) + 1; b < HISTOGRAM_BUCKETS; b++)
-        above += atomic_load_explicit(&histogram->counts[b], memory_order_relaxed);
-    return above;
-}
-
-void tandem__histogram_reset(tandem_histogram *histogram) {
-    for (size_t b = 0; b < HISTOGRAM_BUCKETS; b++)
-        atomic_store_explicit(&histogram->counts[b], 0, memory_order_relaxed);
-    atomic_store_explicit(&histogram->total, 0, memory_order_relaxed);
-    atomic_store_explicit(&histogram->sum, 0, memory_order_relaxed);
-    atomic_store_explicit(&histogram->max, 0, memory_order_relaxed);
-}

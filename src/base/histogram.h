@@ -26,9 +26,4 @@ void tandem__histogram_add(tandem_histogram *histogram, uint64_t value);
  * largest value for 1. */
 uint64_t tandem__histogram_quantile(const tandem_histogram *histogram, double share);
 
-/* How many values are above `value`, to the width of a bucket. */
-uint64_t tandem__histogram_above(const tandem_histogram *histogram, uint64_t value);
-
-void tandem__histogram_reset(tandem_histogram *histogram);
-
 #endif

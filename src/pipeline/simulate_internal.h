@@ -4,7 +4,7 @@
 #define TANDEM_PIPELINE_SIMULATE_INTERNAL_H
 
 #include "backend/sim/sim.h"
-#include "base/random.h"
+#include "base/chance.h"
 #include "sched/sched.h"
 #include "tandem/simulate.h"
 

@@ -272,17 +272,63 @@ static uint32_t item_marked(sched *scheduler, const sched_item *item, const bool
     return bad;
 }
 
+/* A job's waiting pieces to another lane, because `from` is out. */
+static void evacuate(sched *scheduler, int32_t from, uint64_t now_ns) {
+    const int32_t to = tandem__class_lane(scheduler, scheduler->lanes[from].options.lane_class);
+    if (to == SCHED_NO_LANE) return; // it stays: probes decide
+    for (int b = 0; b < SCHED_BANDS; b++) {
+        sched_queue *queue = &scheduler->lanes[from].pinned[b];
+        while (queue->oldest != NULL) {
+            sched_job *job = queue->oldest->job;
+            if (job->is_fallback_forbidden) {
+                tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
+                continue;
+            }
+            sched_piece *moved[2] = {job->piece.is_queued ? &job->piece : NULL, job->retry_pieces};
+            if (moved[0] != NULL) tandem__queue_remove(queue, moved[0]);
+            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
+                tandem__queue_remove(queue, p);
+            job->home = to;
+            if (job->reason == SCHED_REASON_ASKED) job->reason = SCHED_REASON_FALLBACK;
+            sched_queue *other = &scheduler->lanes[to].pinned[b];
+            if (moved[0] != NULL) tandem__queue_push(other, moved[0]);
+            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
+                tandem__queue_push(other, p);
+        }
+    }
+}
+
+static void lane_out(sched *scheduler, int32_t index, uint64_t now_ns) {
+    sched_lane *lane = &scheduler->lanes[index];
+    if (lane->state != SCHED_LANE_UP) return;
+    lane->state = SCHED_LANE_OUT;
+    lane->times_out++;
+    lane->probes_passed = 0;
+    lane->probe_wait_ns = PROBE_WAIT_MIN_NS;
+    lane->probe_at_ns = now_ns + PROBE_WAIT_MIN_NS;
+    evacuate(scheduler, index, now_ns);
+}
+
+static void lane_up(sched *scheduler, int32_t index, uint64_t now_ns) {
+    sched_lane *lane = &scheduler->lanes[index];
+    if (lane->state != SCHED_LANE_OUT) return;
+    lane->state = SCHED_LANE_UP;
+    lane->failures = 0;
+    lane->probe_at_ns = 0;
+    lane->last_done_ns = now_ns;
+}
+
 static void probe_done(sched *scheduler, int32_t index, bool is_well, uint64_t now_ns) {
     sched_lane *lane = &scheduler->lanes[index];
     lane->probe_at_ns = 0;
     if (lane->state == SCHED_LANE_UP) {
-        if (!is_well) tandem__sched_lane_out(scheduler, index, now_ns);
+        if (!is_well) lane_out(scheduler, index, now_ns);
         return;
     }
     if (is_well) {
         lane->probes_passed++;
         lane->probe_at_ns = now_ns + 1;
-        if (lane->probes_passed >= PROBES_NEEDED) tandem__sched_lane_up(scheduler, index, now_ns);
+        if (lane->probes_passed >= PROBES_NEEDED) lane_up(scheduler, index, now_ns);
         return;
     }
     lane->probes_passed = 0;
@@ -300,7 +346,7 @@ static void lane_failed(sched *scheduler, int32_t index, uint64_t now_ns) {
     lane->failures++;
     lane->failures_total++;
     if (lane->state == SCHED_LANE_UP && lane->failures >= FAILURES_MAX)
-        tandem__sched_lane_out(scheduler, index, now_ns);
+        lane_out(scheduler, index, now_ns);
 }
 
 static void slot_free(sched_lane *lane, sched_batch *batch) {
@@ -354,51 +400,6 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
                           batch->is_shared);
 }
 
-void tandem__lane_evacuate(sched *scheduler, int32_t from, uint64_t now_ns) {
-    const int32_t to = tandem__class_lane(scheduler, scheduler->lanes[from].options.lane_class);
-    if (to == SCHED_NO_LANE) return; // it stays: probes decide
-    for (int b = 0; b < SCHED_BANDS; b++) {
-        sched_queue *queue = &scheduler->lanes[from].pinned[b];
-        while (queue->oldest != NULL) {
-            sched_job *job = queue->oldest->job;
-            if (job->is_fallback_forbidden) {
-                tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
-                continue;
-            }
-            sched_piece *moved[2] = {job->piece.is_queued ? &job->piece : NULL, job->retry_pieces};
-            if (moved[0] != NULL) tandem__queue_remove(queue, moved[0]);
-            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
-                tandem__queue_remove(queue, p);
-            job->home = to;
-            if (job->reason == SCHED_REASON_ASKED) job->reason = SCHED_REASON_FALLBACK;
-            sched_queue *other = &scheduler->lanes[to].pinned[b];
-            if (moved[0] != NULL) tandem__queue_push(other, moved[0]);
-            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
-                tandem__queue_push(other, p);
-        }
-    }
-}
-
-void tandem__sched_lane_out(sched *scheduler, int32_t index, uint64_t now_ns) {
-    sched_lane *lane = &scheduler->lanes[index];
-    if (lane->state != SCHED_LANE_UP) return;
-    lane->state = SCHED_LANE_OUT;
-    lane->times_out++;
-    lane->probes_passed = 0;
-    lane->probe_wait_ns = PROBE_WAIT_MIN_NS;
-    lane->probe_at_ns = now_ns + PROBE_WAIT_MIN_NS;
-    tandem__lane_evacuate(scheduler, index, now_ns);
-}
-
-void tandem__sched_lane_up(sched *scheduler, int32_t index, uint64_t now_ns) {
-    sched_lane *lane = &scheduler->lanes[index];
-    if (lane->state != SCHED_LANE_OUT) return;
-    lane->state = SCHED_LANE_UP;
-    lane->failures = 0;
-    lane->probe_at_ns = 0;
-    lane->last_done_ns = now_ns;
-}
-
 /* The batch is left behind: its units go elsewhere, its slot stays taken until the driver is back.
  */
 static void give_up(sched *scheduler, sched_batch *batch, uint64_t now_ns) {
@@ -416,7 +417,7 @@ static void give_up(sched *scheduler, sched_batch *batch, uint64_t now_ns) {
     }
     if (batch->item_count == 0 && lane->state == SCHED_LANE_OUT)
         probe_done(scheduler, batch->lane, false, now_ns);
-    tandem__sched_lane_out(scheduler, batch->lane, now_ns);
+    lane_out(scheduler, batch->lane, now_ns);
 }
 
 static uint64_t expire(sched *scheduler, uint64_t now_ns) {

@@ -103,7 +103,7 @@ sched_piece *tandem__piece_new(sched *scheduler) {
     return piece;
 }
 
-sched_queue *tandem__piece_queue(sched *scheduler, const sched_piece *piece) {
+static sched_queue *piece_queue(sched *scheduler, const sched_piece *piece) {
     const sched_band band = tandem__sched_band(piece->priority);
     const int32_t home = piece->job->home;
     return home == SCHED_NO_LANE ? &scheduler->shared[band] : &scheduler->lanes[home].pinned[band];
@@ -118,7 +118,7 @@ void tandem__piece_queue_up(sched *scheduler, sched_piece *piece) {
     piece->arrived_ns = job->submitted_ns;
     if (piece->sequence == 0) piece->sequence = ++scheduler->sequence;
     piece->level = tandem__queue_level(piece->sequence);
-    tandem__queue_push(tandem__piece_queue(scheduler, piece), piece);
+    tandem__queue_push(piece_queue(scheduler, piece), piece);
     job->waiting_units += piece->count;
     job->waiting_tokens += piece->tokens;
     scheduler->waiting_tokens += piece->tokens;
@@ -179,11 +179,11 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
 /* Takes every waiting piece of the job out of its queue. */
 static void drop_waiting(sched *scheduler, sched_job *job) {
     if (job->piece.is_queued)
-        tandem__queue_remove(tandem__piece_queue(scheduler, &job->piece), &job->piece);
+        tandem__queue_remove(piece_queue(scheduler, &job->piece), &job->piece);
     while (job->retry_pieces != NULL) {
         sched_piece *piece = job->retry_pieces;
         job->retry_pieces = piece->next_of_job;
-        if (piece->is_queued) tandem__queue_remove(tandem__piece_queue(scheduler, piece), piece);
+        if (piece->is_queued) tandem__queue_remove(piece_queue(scheduler, piece), piece);
         piece->next_of_job = scheduler->free_pieces;
         scheduler->free_pieces = piece;
     }
@@ -263,32 +263,4 @@ sched_job *tandem__sched_finished(sched *scheduler) {
     job->next_finished = NULL;
     job->state = SCHED_JOB_IDLE;
     return job;
-}
-
-const char *tandem__sched_reason_text(sched_reason reason) {
-    switch (reason) {
-    case SCHED_REASON_ASKED:
-        return "asked for";
-    case SCHED_REASON_FALLBACK:
-        return "fallback: the lane asked for may not serve";
-    case SCHED_REASON_EARLIEST:
-        return "earliest predicted finish";
-    case SCHED_REASON_OVERFLOW:
-        return "latency lane helps to keep the bound of other work";
-    case SCHED_REASON_AGED:
-        return "had waited for its age limit";
-    case SCHED_REASON_ONLY:
-        return "only lane that may serve";
-    case SCHED_REASON_SPREAD:
-        return "heat: load spread over the lanes by their rates";
-    case SCHED_REASON_RULE:
-        return "selected rule";
-    case SCHED_REASON_RETRY:
-        return "retry after another lane failed";
-    case SCHED_REASON_CACHE:
-        return "cached";
-    case SCHED_REASON_NONE:
-        break;
-    }
-    return "not served";
 }

@@ -256,13 +256,6 @@ uint64_t tandem__sched_tick(sched *scheduler, uint64_t now_ns);
 /* The next finished job, or NULL: now the submitter's again. */
 sched_job *tandem__sched_finished(sched *scheduler);
 
-/* Takes a lane out, or lets it serve again (after a probe of its own). */
-void tandem__sched_lane_out(sched *scheduler, int32_t lane, uint64_t now_ns);
-void tandem__sched_lane_up(sched *scheduler, int32_t lane, uint64_t now_ns);
-
-/* "earliest predicted finish" and so on; static. */
-const char *tandem__sched_reason_text(sched_reason reason);
-
 /* Every invariant that holds between calls, asserted: for tests and simulations, O(everything). */
 void tandem__sched_check(const sched *scheduler);
 

@@ -42,16 +42,12 @@ int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job);
 /* The lane of a class that serves, else the next of the class order; SCHED_NO_LANE if none. */
 int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted);
 
-/* lanes.c: a job's waiting pieces to another lane, because `from` is out. */
-void tandem__lane_evacuate(sched *scheduler, int32_t from, uint64_t now_ns);
-
 /* admission.c */
 tandem_status tandem__sched_admit(sched *scheduler, const sched_job *job, uint64_t now_ns,
                                   uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;
 void tandem__sched_drained(sched *scheduler, int64_t tokens, uint64_t now_ns);
 
 /* sched.c: job bookkeeping. */
-sched_queue *tandem__piece_queue(sched *scheduler, const sched_piece *piece);
 void tandem__piece_queue_up(sched *scheduler, sched_piece *piece);
 void tandem__job_units_done(sched *scheduler, sched_job *job, uint32_t units, uint64_t now_ns);
 void tandem__job_fail_units(sched_job *job, uint32_t first, uint32_t count, tandem_status status);

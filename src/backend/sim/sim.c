@@ -8,9 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/chance.h"
 #include "base/fail.h"
 #include "base/mem.h"
-#include "base/random.h"
 
 #define FLIGHTS_MAX 64
 #define SLICE_NS    200000 /* a wait looks again this often */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pseudo-random numbers that a seed replays on every machine: xoshiro256** (Blackman, Vigna 2018),
  * seeded by SplitMix64. For simulations and tests, not for secrets. One thread at a time. */
-#ifndef TANDEM_BASE_RANDOM_H
-#define TANDEM_BASE_RANDOM_H
+#ifndef TANDEM_BASE_CHANCE_H
+#define TANDEM_BASE_CHANCE_H
 
 #include <stdint.h>
 
