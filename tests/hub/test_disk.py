@@ -108,7 +108,8 @@ class Disk(HubCase):
     def test_remove_while_pulled(self):
         self.hub.faults.append(Fault("model.safetensors", trickle=0.01))
         process = self.start("pull")
-        while not (self.cache / ".locks/models--o--m/pull.lock").exists():
+        while not ((self.cache / ".locks/models--o--m/pull.lock").exists()
+                   and any(self.repo_folder.glob("blobs/*"))):
             time.sleep(0.01)
         self.bad(CAPACITY, "in use by another process", verb="remove")
         self.assertEqual(Call(process).status, OK)
