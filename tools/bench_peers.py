@@ -58,8 +58,11 @@ print(json.dumps([status, time.perf_counter() - start, usage.ru_maxrss]))
 """
 
 
+has_goals = True  # they are of all-MiniLM-L6-v2
+
+
 def row(what, value, goal=""):
-    print(f"| {what} | {value} | {goal or ''} |", flush=True)
+    print(f"| {what} | {value} | {goal if goal and has_goals else ''} |", flush=True)
 
 
 def spread(values, digits=3):
@@ -70,7 +73,7 @@ def spread(values, digits=3):
 # The peers.
 
 class OnnxRuntime:
-    """all-MiniLM-L6-v2 in fp32, exported from the same weights."""
+    """The BERT of the folder in fp32, exported from the same weights."""
 
     def __init__(self, folder, work, threads):
         plain, fused = work / "plain.onnx", work / "fused.onnx"
@@ -81,6 +84,9 @@ class OnnxRuntime:
         optimizer.optimize_model(str(plain), model_type="bert",
                                  num_heads=config.num_attention_heads,
                                  hidden_size=config.hidden_size).save_model_to_file(str(fused))
+        self.hidden = config.hidden_size
+        pooling = json.loads((folder / "1_Pooling" / "config.json").read_text())
+        self.is_cls = pooling.get("pooling_mode_cls_token", False)
         self.sessions = [self._session(path, threads) for path in (plain, fused)]
         self.session = self.sessions[0]
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -120,14 +126,15 @@ class OnnxRuntime:
 
     def embed(self, texts, batch):
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        vectors = np.empty((len(texts), 384), dtype=np.float32)
+        vectors = np.empty((len(texts), self.hidden), dtype=np.float32)
         for start in range(0, len(order), batch):
             part = order[start:start + batch]
             rows = self.tokenizer.encode_batch([texts[i] for i in part])
             mask = np.array([r.attention_mask for r in rows], dtype=np.int64)
             ids = np.array([r.ids for r in rows], dtype=np.int64)
             states, = self.session.run(None, dict(zip(INPUTS, [ids, mask, np.zeros_like(ids)])))
-            pooled = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
+            pooled = (states[:, 0] if self.is_cls else
+                      (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True))
             vectors[part] = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
         return vectors
 
@@ -261,8 +268,7 @@ def process(command, text=""):
     return seconds, peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def start_and_memory(binary, folder, texts, threads):
-    weights = 22_713_216  # parameters of the model
+def start_and_memory(binary, folder, weights, texts, threads):
     for dtype, bytes_each in (("f16", 2), ("f32", 4)):
         base = [str(binary), "embed", "-m", str(folder), "--dtype", dtype, "--threads",
                 str(threads)]
@@ -284,8 +290,10 @@ def start_and_memory(binary, folder, texts, threads):
 
 
 def main():
+    global has_goals
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=pathlib.Path, required=True, help="the model's folder")
+    parser.add_argument("--folder", type=pathlib.Path, required=True,
+                        help="the model's folder: all-MiniLM-L6-v2, or another BERT")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
     parser.add_argument("--stsb", type=pathlib.Path, help="stsb-en-test.csv")
     parser.add_argument("--threads", type=int, default=2)
@@ -297,6 +305,8 @@ def main():
     tandem_ctypes.check_layout(ROOT / "include")
     library = next(args.build.glob("libtandem.so"), None) or args.build / "libtandem.dylib"
     parts = args.only.split(",")
+    config = json.loads((args.folder / "config.json").read_text())
+    has_goals = (config["hidden_size"], config["num_hidden_layers"]) == (384, 6)
     if args.stsb:
         texts, scores = read_sts(args.stsb)
     else:
@@ -321,7 +331,8 @@ def main():
     for engine in engines.values():
         engine.close()
     if "start" in parts:
-        start_and_memory(args.build / "tandem", args.folder, texts, args.threads)
+        weights = sum(parameter.numel() for parameter in reference.parameters())
+        start_and_memory(args.build / "tandem", args.folder, weights, texts, args.threads)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class Engine:
 
     def __init__(self, library, model, dtype, threads, lane="cpu"):
         self.c = ctypes.CDLL(str(library))
+        self.lane = lane.encode()
         self.c.tandem_engine_close.argtypes = [ctypes.c_void_p]
         self.handle = ctypes.c_void_p()
         self.result = tandem_result()
@@ -106,7 +107,7 @@ class Engine:
         """A request made once, so that what is timed is the engine and not ctypes. Options are
         fields of tandem_request."""
         rows, encoded = self._rows(texts)
-        request = tandem_request(texts=rows, count=len(texts), **options)
+        request = tandem_request(texts=rows, count=len(texts), lane=self.lane, **options)
         request.keep = [rows, encoded]
         if pairs is not None:
             request.pairs, more = self._rows(pairs)
@@ -117,7 +118,8 @@ class Engine:
         flat = np.concatenate(rows).astype(np.int32)
         offsets = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
         request = tandem_request(ids=flat.ctypes.data_as(c_ints), count=len(rows),
-                                 id_offsets=offsets.ctypes.data_as(c_ints), **options)
+                                 id_offsets=offsets.ctypes.data_as(c_ints), lane=self.lane,
+                                 **options)
         request.keep = (flat, offsets)
         return request
 
