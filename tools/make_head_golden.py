@@ -25,6 +25,7 @@ from sentence_transformers.sparse_encoder.modules import SpladePooling
 SIZES = dict(vocab_size=200, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
              intermediate_size=48, max_position_embeddings=64, type_vocab_size=2)
 LABELS = {0: "no", 1: "perhaps", 2: "yes"}
+PROMPTS = {"count": "one two three: "}
 F32 = {"dtype": torch.float32}
 TOKENIZER = ["tokenizer.json", "tokenizer_config.json"]
 
@@ -133,7 +134,7 @@ def make_modules(golden, texts):
         width = 3 * SIZES["hidden_size"]
         modules = [
             Transformer(str(plain), model_kwargs=F32, max_seq_length=48),
-            Pooling(SIZES["hidden_size"], ("max", "cls", "weightedmean")),
+            Pooling(SIZES["hidden_size"], ("max", "cls", "weightedmean"), include_prompt=False),
             LayerNorm(width),
             Normalize(),
             Dense(width, 40, activation_function=torch.nn.Sigmoid(), use_residual=True),
@@ -143,9 +144,11 @@ def make_modules(golden, texts):
             Normalize()]
         for index, module in enumerate(modules[2:]):
             draw(module, 40 + index)
-        save_modules(SentenceTransformer(modules=modules, device="cpu"), folder, golden)
+        save_modules(SentenceTransformer(modules=modules, device="cpu", prompts=PROMPTS), folder,
+                     golden)
     model = SentenceTransformer(str(folder), model_kwargs=F32, device="cpu").float()
     write(golden / "heads/modules.f32", model.encode(texts))
+    write(golden / "heads/modules_prompt.f32", model.encode(texts, prompt_name="count"))
 
 
 def main():

@@ -137,7 +137,7 @@ const tandem_backend *const *tandem__backends(int *count);
 /* NULL for an unknown name. */
 const tandem_backend *tandem__backend_find(const char *name);
 
-/* What backends have in common (check.c). */
+/* What backends have in common (check.c, activate.c). */
 
 /* poll, wait and abandon of a lane whose submit returns when the batch is done. */
 tandem_status tandem__synchronous_poll(tandem_lane *lane, tandem_ticket ticket, bool *is_done,
@@ -185,6 +185,16 @@ bool tandem__floats_are_finite(const float *values, size_t count);
  * negative) by head `head`: ALiBi, relative positions; 0 in plans that have neither. `relative` is
  * plan->relative_bias as f32. */
 float tandem__plan_bias(const tandem_plan *plan, const float *relative, int head, int distance);
+
+/* Pooling `index` of the plan's 1 + joined_count. */
+tandem_pooling tandem__plan_pooling(const tandem_plan *plan, int index);
+
+/* The widest vector between pooling and the end of the plan's modules. */
+int64_t tandem__plan_pooled_width(const tandem_plan *plan);
+
+/* Activations that are not among the kernels' (plan.h), in double; others are left alone. */
+bool tandem__activation_is_late(tandem_activation activation);
+void tandem__activate(tandem_activation activation, float *x, int n);
 
 /* "absolute", "rope", ... for messages. */
 const char *tandem__position_word(tandem_position position);

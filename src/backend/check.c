@@ -83,6 +83,7 @@ static tandem_status check_numbers(const tandem_plan *plan, tandem_error *err) {
     TANDEM_TRY(check_number("layer_count", plan->layer_count, 0, 1024, err));
     TANDEM_TRY(check_number("positions_max", plan->positions_max, 1, COUNT_MAX, err));
     TANDEM_TRY(check_number("position_offset", plan->position_offset, 0, COUNT_MAX, err));
+    TANDEM_TRY(check_number("activation", plan->activation, 0, TANDEM_ACTIVATION_TANH, err));
     if (!(plan->norm_eps >= 0.0f) || !isfinite(plan->norm_eps)) {
         return TANDEM_FAIL(err, INVALID, "plan: norm_eps is %g, expected a number from 0 up",
                            (double)plan->norm_eps);
@@ -150,19 +151,40 @@ static tandem_status check_layer(const tandem_plan *plan, int index, tandem_erro
 static tandem_status check_lm_head(const tandem_plan *plan, tandem_error *err) {
     if (plan->lm_decoder.weight.data == NULL) return TANDEM_OK;
     const int64_t width = plan->lm_dense.weight.rows;
+    TANDEM_TRY(check_number("lm_activation", plan->lm_activation, 0, TANDEM_ACTIVATION_TANH, err));
     TANDEM_TRY(check_linear(-1, "lm.dense", &plan->lm_dense, width, plan->hidden, err));
     TANDEM_TRY(check_norm(-1, "lm.norm", &plan->lm_norm, width, err));
     return check_linear(-1, "lm.decoder", &plan->lm_decoder, plan->vocab, width, err);
 }
 
+/* `*width` is that of the last one's vector. */
+static tandem_status check_modules(const tandem_plan *plan, int64_t *width, tandem_error *err) {
+    *width = (int64_t)plan->hidden * (1 + plan->joined_count);
+    for (int i = 0; i < plan->dense_count; i++) {
+        const tandem_plan_dense *dense = &plan->dense[i];
+        const tandem_linear *linear = &dense->linear;
+        const int64_t out = linear->weight.rows;
+        if (dense->kind == TANDEM_DENSE_NORM) {
+            const place gamma = {i, "module norm", ".weight"};
+            TANDEM_TRY(check_view(&gamma, &dense->norm.gamma, 1, *width, err));
+            TANDEM_TRY(check_norm(i, "module norm", &dense->norm, *width, err));
+        }
+        if (dense->kind != TANDEM_DENSE_LINEAR) continue;
+        TANDEM_TRY(check_linear(i, "dense", linear, out, *width, err));
+        if (dense->residual.weight.data != NULL)
+            TANDEM_TRY(check_linear(i, "residual", &dense->residual, out, *width, err));
+        else if (dense->has_residual)
+            TANDEM_TRY(check_number("dense width", out, *width, *width, err));
+        *width = out;
+    }
+    return TANDEM_OK;
+}
+
 static tandem_status check_top(const tandem_plan *plan, tandem_error *err) {
     TANDEM_TRY(check_norm(-1, "final.norm", &plan->final_norm, plan->hidden, err));
-    int64_t width = plan->hidden;
-    for (int i = 0; i < plan->dense_count; i++) {
-        const tandem_linear *linear = &plan->dense[i].linear;
-        TANDEM_TRY(check_linear(i, "dense", linear, linear->weight.rows, width, err));
-        width = linear->weight.rows;
-    }
+    int64_t width = 0;
+    TANDEM_TRY(check_number("joined_count", plan->joined_count, 0, TANDEM_POOLINGS_MAX - 1, err));
+    TANDEM_TRY(check_modules(plan, &width, err));
     if (plan->pooling != TANDEM_POOLING_SPLADE)
         TANDEM_TRY(check_number("dimensions", plan->dimensions, width, width, err));
     TANDEM_TRY(check_lm_head(plan, err));
@@ -176,6 +198,19 @@ static tandem_status check_top(const tandem_plan *plan, tandem_error *err) {
     TANDEM_TRY(check_norm(-1, "head.norm", &plan->head_norm, width, err));
     TANDEM_TRY(check_number("labels", plan->labels, 1, 1 << 20, err));
     return check_linear(-1, "classifier", &plan->classifier, plan->labels, width, err);
+}
+
+tandem_pooling tandem__plan_pooling(const tandem_plan *plan, int index) {
+    return index == 0 ? plan->pooling : plan->joined[index - 1];
+}
+
+int64_t tandem__plan_pooled_width(const tandem_plan *plan) {
+    int64_t widest = (int64_t)plan->hidden * (1 + plan->joined_count);
+    for (int i = 0; i < plan->dense_count; i++) {
+        const int64_t rows = plan->dense[i].linear.weight.rows;
+        if (rows > widest) widest = rows;
+    }
+    return widest;
 }
 
 tandem_status tandem__plan_check(const tandem_plan *plan, tandem_error *err) {

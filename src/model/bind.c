@@ -230,6 +230,14 @@ tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_
                      &linear->weight, &linear->bias, err);
 }
 
+tandem_status tandem__bind_norm(tandem_supply supply, const char *stem, int64_t width,
+                                tandem_norm *norm, int64_t *parameters, tandem_error *err) {
+    const bind_job job = {.supply = supply, .parameters = parameters};
+    const tandem_want want = {
+        .stem = stem, .role = TANDEM_ROLE_GAIN, .rows = 1, .cols = width, .parts = 1};
+    return bind_pair(&job, want, 0, TANDEM_ROLE_SHIFT, &norm->gamma, &norm->beta, err);
+}
+
 tandem_status tandem__bind_plan(const tandem_config *config, tandem_supply supply,
                                 tandem_plan_layer *layers, tandem_plan *plan, tandem_error *err) {
     const tandem_family *family = config->family;

@@ -50,4 +50,9 @@ tandem_status tandem__bind_linear(tandem_supply supply, const char *stem, int64_
                                   int64_t cols, bool has_bias, tandem_linear *linear,
                                   int64_t *parameters, tandem_error *err) TANDEM_NODISCARD;
 
+/* The same of a norm [width] with its shift. */
+tandem_status tandem__bind_norm(tandem_supply supply, const char *stem, int64_t width,
+                                tandem_norm *norm, int64_t *parameters,
+                                tandem_error *err) TANDEM_NODISCARD;
+
 #endif

@@ -4,8 +4,8 @@
  * A module is known by the last part of its class ("sentence_transformers.models.Pooling" and
  * "sentence_transformers.sentence_transformer.modules.pooling.Pooling" are one class over the
  * years). Classes from elsewhere are Python code of the model's author, which only Python can run.
- * Order matters: one transformer, one pooling, dense layers, at most one normalisation, last; or,
- * of a sparse encoder, a masked language model and a SpladePooling. */
+ * Order matters: one transformer, one pooling, then Dense, LayerNorm and Normalize as they come;
+ * or, of a sparse encoder, a masked language model and a SpladePooling. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,28 +54,40 @@ static tandem_status pooling_from_word(tandem_str word, tandem_pooling *pooling,
                        TANDEM_STR_ARG(word));
 }
 
-/* Since release 5: a word, or a list of words. */
-static tandem_status read_pooling_mode(const tandem_json *mode, tandem_pooling *pooling,
-                                       tandem_error *err) {
-    const tandem_json *word = mode;
-    if (mode->kind == TANDEM_JSON_ARRAY) {
-        if (mode->count > 1) {
-            return TANDEM_FAIL(err, UNSUPPORTED,
-                               "pooling_mode: %u modes, expected one: joined "
-                               "poolings are not supported",
-                               mode->count);
-        }
-        word = mode->first;
+/* The first pooling, or one whose vector follows those before it. */
+static tandem_status join_pooling(tandem_pooling pooling, bool is_first, tandem_modules *modules,
+                                  tandem_error *err) {
+    if (is_first) {
+        modules->pooling = pooling;
+        return TANDEM_OK;
     }
-    if (word == NULL || word->kind != TANDEM_JSON_STRING) {
-        return TANDEM_FAIL(err, FORMAT, "pooling_mode: %s, expected a word",
-                           tandem__json_label(word).text);
-    }
-    return pooling_from_word(word->text, pooling, err);
+    if (modules->joined_count == TANDEM_POOLINGS_MAX - 1)
+        return TANDEM_FAIL(err, CAPACITY, "pooling_mode: over %d modes", TANDEM_POOLINGS_MAX);
+    modules->joined[modules->joined_count] = pooling;
+    modules->joined_count++;
+    return TANDEM_OK;
 }
 
-/* Before: one flag a mode. None set means mean. */
-static tandem_status read_pooling_flags(const tandem_json *root, tandem_pooling *pooling,
+/* Since release 5: a word, or a list of words. */
+static tandem_status read_pooling_mode(const tandem_json *mode, tandem_modules *modules,
+                                       tandem_error *err) {
+    const bool is_list = mode->kind == TANDEM_JSON_ARRAY;
+    const tandem_json *first = is_list ? mode->first : mode;
+    if (first == NULL) return TANDEM_FAIL(err, FORMAT, "pooling_mode: nothing, expected a word");
+    for (const tandem_json *word = first; word != NULL; word = is_list ? word->next : NULL) {
+        tandem_pooling pooling = TANDEM_POOLING_NONE;
+        if (word->kind != TANDEM_JSON_STRING) {
+            return TANDEM_FAIL(err, FORMAT, "pooling_mode: %s, expected a word",
+                               tandem__json_label(word).text);
+        }
+        TANDEM_TRY(pooling_from_word(word->text, &pooling, err));
+        TANDEM_TRY(join_pooling(pooling, word == first, modules, err));
+    }
+    return TANDEM_OK;
+}
+
+/* Before: one flag a mode, joined in this order. None set means mean. */
+static tandem_status read_pooling_flags(const tandem_json *root, tandem_modules *modules,
                                         tandem_error *err) {
     static const struct {
         const char *key;
@@ -88,20 +100,14 @@ static tandem_status read_pooling_flags(const tandem_json *root, tandem_pooling 
         {"pooling_mode_weightedmean_tokens", TANDEM_POOLING_WEIGHTED_MEAN},
         {"pooling_mode_lasttoken", TANDEM_POOLING_LAST},
     };
-    const char *first = NULL;
-    *pooling = TANDEM_POOLING_MEAN;
+    bool is_first = true;
+    modules->pooling = TANDEM_POOLING_MEAN;
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         bool is_set = false;
         TANDEM_TRY(tandem__json_read_bool(root, flags[i].key, &is_set, err));
         if (!is_set) continue;
-        if (first != NULL) {
-            return TANDEM_FAIL(err, UNSUPPORTED,
-                               "%s: true beside %s, expected one: joined "
-                               "poolings are not supported",
-                               flags[i].key, first);
-        }
-        first = flags[i].key;
-        *pooling = flags[i].pooling;
+        TANDEM_TRY(join_pooling(flags[i].pooling, is_first, modules, err));
+        is_first = false;
     }
     return TANDEM_OK;
 }
@@ -110,9 +116,9 @@ static tandem_status read_pooling(const tandem_json *root, tandem_modules *modul
                                   tandem_error *err) {
     const tandem_json *mode = tandem__json_get(root, "pooling_mode");
     if (mode != NULL)
-        TANDEM_TRY(read_pooling_mode(mode, &modules->pooling, err));
+        TANDEM_TRY(read_pooling_mode(mode, modules, err));
     else
-        TANDEM_TRY(read_pooling_flags(root, &modules->pooling, err));
+        TANDEM_TRY(read_pooling_flags(root, modules, err));
     modules->is_prompt_pooled = true;
     return tandem__json_read_bool(root, "include_prompt", &modules->is_prompt_pooled, err);
 }
@@ -128,6 +134,12 @@ static tandem_status read_dense_activation(const tandem_json *root, tandem_activ
         {"torch.nn.modules.activation.GELU", TANDEM_ACTIVATION_GELU_ERF},
         {"torch.nn.modules.activation.ReLU", TANDEM_ACTIVATION_RELU},
         {"torch.nn.modules.activation.SiLU", TANDEM_ACTIVATION_SILU},
+        {"torch.nn.modules.activation.Sigmoid", TANDEM_ACTIVATION_SIGMOID},
+        {"torch.nn.modules.activation.LeakyReLU", TANDEM_ACTIVATION_LEAKY_RELU},
+        {"torch.nn.modules.activation.ELU", TANDEM_ACTIVATION_ELU},
+        {"torch.nn.modules.activation.SELU", TANDEM_ACTIVATION_SELU},
+        {"torch.nn.modules.activation.Mish", TANDEM_ACTIVATION_MISH},
+        {"torch.nn.modules.activation.Softplus", TANDEM_ACTIVATION_SOFTPLUS},
     };
     tandem_str name = tandem__str(names[0].name);
     TANDEM_TRY(tandem__json_read_str(root, "activation_function", &name, err));
@@ -137,8 +149,8 @@ static tandem_status read_dense_activation(const tandem_json *root, tandem_activ
         return TANDEM_OK;
     }
     return TANDEM_FAIL(err, UNSUPPORTED,
-                       "activation_function: \"%.*s\", expected Tanh, Identity, "
-                       "GELU, ReLU or SiLU of torch.nn.modules",
+                       "activation_function: \"%.*s\", expected Tanh, Identity, GELU, ReLU, "
+                       "SiLU, Sigmoid, LeakyReLU, ELU, SELU, Mish or Softplus of torch.nn.modules",
                        TANDEM_STR_ARG(name));
 }
 
@@ -166,26 +178,52 @@ static tandem_status read_dense(const tandem_json *root, tandem_dense_module *de
     dense->has_bias = true;
     TANDEM_TRY(tandem__json_read_bool(root, "bias", &dense->has_bias, err));
     TANDEM_TRY(read_dense_activation(root, &dense->activation, err));
-    bool has_residual = false;
-    TANDEM_TRY(tandem__json_read_bool(root, "use_residual", &has_residual, err));
-    if (has_residual) {
-        return TANDEM_FAIL(err, UNSUPPORTED, "use_residual: true, expected false");
-    }
+    TANDEM_TRY(tandem__json_read_bool(root, "use_residual", &dense->has_residual, err));
     TANDEM_TRY(check_feature(root, "module_input_name", err));
     return check_feature(root, "module_output_name", err);
 }
 
-static tandem_status add_dense(const tandem_folder *folder, const char *inner,
-                               tandem_modules *modules, tandem_error *err) {
-    if (modules->dense_count == TANDEM_DENSE_MAX) {
-        return TANDEM_FAIL(err, CAPACITY, "over %d Dense modules", TANDEM_DENSE_MAX);
+/* LayerNorm's width stands in both places of a Dense's. */
+static tandem_status read_norm(const tandem_json *root, tandem_dense_module *norm,
+                               tandem_error *err) {
+    int64_t width = 0;
+    TANDEM_TRY(tandem__json_read_int(root, "dimension", 1, FEATURES_MAX, &width, err));
+    if (width == 0) {
+        return TANDEM_FAIL(err, FORMAT, "dimension: nothing, expected an integer from 1 to %d",
+                           FEATURES_MAX);
     }
-    tandem_dense_module *dense = &modules->dense[modules->dense_count];
+    norm->in_features = (int32_t)width;
+    norm->out_features = (int32_t)width;
+    return TANDEM_OK;
+}
+
+/* A Normalize at the very end is the model's own; one before another module is a step. */
+static tandem_status add_step(tandem_modules *modules, tandem_dense_kind kind, const char *inner,
+                              tandem_dense_module **step, tandem_error *err) {
+    const bool is_normalized = modules->is_normalized;
+    if (modules->dense_count + (is_normalized ? 1 : 0) >= TANDEM_DENSE_MAX)
+        return TANDEM_FAIL(err, CAPACITY, "over %d modules after the pooling", TANDEM_DENSE_MAX);
+    if (is_normalized) {
+        modules->dense[modules->dense_count].kind = TANDEM_DENSE_UNIT;
+        modules->dense_count++;
+        modules->is_normalized = false;
+    }
+    *step = &modules->dense[modules->dense_count];
     modules->dense_count++;
-    memcpy(dense->inner, inner, TANDEM_INNER_MAX);
+    (*step)->kind = kind;
+    memcpy((*step)->inner, inner, TANDEM_INNER_MAX);
+    return TANDEM_OK;
+}
+
+static tandem_status add_dense(const tandem_folder *folder, tandem_dense_kind kind,
+                               const char *inner, tandem_modules *modules, tandem_error *err) {
+    tandem_dense_module *step = NULL;
+    TANDEM_TRY(add_step(modules, kind, inner, &step, err));
     const tandem_json *root = NULL;
     TANDEM_TRY(tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
-    return tandem__folder_blame(folder, inner, "config.json", read_dense(root, dense, err), err);
+    const tandem_status status =
+        kind == TANDEM_DENSE_NORM ? read_norm(root, step, err) : read_dense(root, step, err);
+    return tandem__folder_blame(folder, inner, "config.json", status, err);
 }
 
 static tandem_status fail_splade(const char *key, tandem_str word, const char *expected,
@@ -241,11 +279,10 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
                            "a %.*s module after SpladePooling, expected that to be the last",
                            TANDEM_STR_ARG(class));
     }
-    if (!chain->has_transformer || modules->is_normalized ||
-        chain->has_pooling == tandem__str_ends(class, "Pooling")) {
+    if (!chain->has_transformer || chain->has_pooling == tandem__str_ends(class, "Pooling")) {
         return TANDEM_FAIL(err, UNSUPPORTED,
                            "a %.*s module at this place, expected the order "
-                           "Transformer, Pooling, Dense, Normalize",
+                           "Transformer, Pooling, then Dense, LayerNorm and Normalize",
                            TANDEM_STR_ARG(class));
     }
     if (tandem__str_is(class, "SpladePooling")) {
@@ -264,7 +301,10 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
         return tandem__folder_blame(folder, inner, "config.json", read_pooling(root, modules, err),
                                     err);
     }
-    if (tandem__str_is(class, "Dense")) return add_dense(folder, inner, modules, err);
+    if (tandem__str_is(class, "Dense"))
+        return add_dense(folder, TANDEM_DENSE_LINEAR, inner, modules, err);
+    if (tandem__str_is(class, "LayerNorm"))
+        return add_dense(folder, TANDEM_DENSE_NORM, inner, modules, err);
     modules->is_normalized = true;
     TANDEM_TRY(tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
     tandem_status status = check_feature(root, "module_input_name", err);
@@ -274,9 +314,9 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
 
 /* The class's own name, if it is one of those that can be run. */
 static tandem_status known_class(tandem_str type, tandem_str *class, tandem_error *err) {
-    static const char *const known[] = {"Transformer",  "Pooling", "Dense",
-                                        "Normalize",    "Dropout", "MLMTransformer",
-                                        "SpladePooling"};
+    static const char *const known[] = {"Transformer",   "MLMTransformer", "Pooling",
+                                        "SpladePooling", "Dense",          "LayerNorm",
+                                        "Normalize",     "Dropout"};
     if (!tandem__str_starts(type, "sentence_transformers.")) {
         return TANDEM_FAIL(err, UNSUPPORTED,
                            "type: \"%.*s\" is code of the model's own, expected "
@@ -290,7 +330,7 @@ static tandem_status known_class(tandem_str type, tandem_str *class, tandem_erro
         if (tandem__str_is(*class, known[i])) return TANDEM_OK;
     }
     return TANDEM_FAIL(err, UNSUPPORTED,
-                       "type: \"%.*s\", expected Transformer, Pooling, Dense, "
+                       "type: \"%.*s\", expected Transformer, Pooling, Dense, LayerNorm, "
                        "Normalize, Dropout, MLMTransformer or SpladePooling",
                        TANDEM_STR_ARG(type));
 }

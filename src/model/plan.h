@@ -38,6 +38,13 @@ typedef enum tandem_activation {
     TANDEM_ACTIVATION_SILU = 3,
     TANDEM_ACTIVATION_RELU = 4,
     TANDEM_ACTIVATION_TANH = 5,
+    /* These follow a Dense module alone, in plain C: tandem__activate. */
+    TANDEM_ACTIVATION_SIGMOID = 6,
+    TANDEM_ACTIVATION_LEAKY_RELU = 7, /* slope 0.01 below zero */
+    TANDEM_ACTIVATION_ELU = 8,
+    TANDEM_ACTIVATION_SELU = 9,
+    TANDEM_ACTIVATION_MISH = 10,
+    TANDEM_ACTIVATION_SOFTPLUS = 11,
 } tandem_activation;
 
 /* How attention learns of positions. A table of absolute ones is beside it: position_rows. */
@@ -75,11 +82,24 @@ typedef struct tandem_plan_layer {
     int32_t window;   /* a token sees others at distance <= window; 0 = all */
 } tandem_plan_layer;
 
-/* After pooling: y = act(x Wᵀ + b), in order. */
+typedef enum tandem_dense_kind {
+    TANDEM_DENSE_LINEAR = 0, /* y = act(x Wᵀ + b), and the residual */
+    TANDEM_DENSE_NORM = 1,   /* y = norm(x) */
+    TANDEM_DENSE_UNIT = 2,   /* y = x / |x| */
+} tandem_dense_kind;
+
+/* What follows the pooling, in order. */
 typedef struct tandem_plan_dense {
+    tandem_dense_kind kind;
     tandem_linear linear;
     tandem_activation activation;
+    bool has_residual;      /* y gets x added, or x times `residual` where there is one */
+    tandem_linear residual; /* [out, in], no bias */
+    tandem_norm norm;
+    float norm_eps;
 } tandem_plan_dense;
+
+#define TANDEM_POOLINGS_MAX 6
 
 /* How logits of tokens become one sparse vector [V]: f = log(1 + x) once or twice over relu(logit),
  * then the largest of the tokens or their sum. */
@@ -118,10 +138,12 @@ typedef struct tandem_plan {
     const tandem_plan_layer *layers;    /* [layer_count] */
 
     tandem_pooling pooling;
+    tandem_pooling joined[TANDEM_POOLINGS_MAX - 1]; /* others, whose vectors follow the first's */
+    int32_t joined_count;
     bool is_normalized;             /* the model's own last step is L2 normalisation */
     const tandem_plan_dense *dense; /* [dense_count] */
     int32_t dense_count;
-    int32_t dimensions; /* of the pooled vector after `dense` */
+    int32_t dimensions; /* of the pooled vectors, joined, after `dense` */
 
     /* Sequence-classification head: classifier(norm(act(dense(x)))), x the first token's state or
      * the mean of all. */

@@ -111,10 +111,8 @@ static tandem_status bind_all(struct tandem_source_memory *self, const tandem_co
     plan->parameters = 0;
     TANDEM_TRY(tandem__bind_plan(config, supply, layers, plan, err));
     for (int32_t i = 0; i < modules->dense_count; i++) {
-        const tandem_dense_module *module = &modules->dense[i];
-        TANDEM_TRY(tandem__bind_linear(supply, "linear", module->out_features, module->in_features,
-                                       module->has_bias, &dense[i].linear, &plan->parameters, err));
-        dense[i].activation = module->activation;
+        TANDEM_TRY(
+            tandem__bind_module(supply, &modules->dense[i], &dense[i], &plan->parameters, err));
     }
     plan->dense = dense;
     plan->dense_count = modules->dense_count;

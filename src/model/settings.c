@@ -60,6 +60,41 @@ static tandem_status read_transformer(const tandem_json *root, double *length, b
     return TANDEM_OK;
 }
 
+static tandem_status demand_word(const tandem_json *root, const char *key, const char *wanted,
+                                 tandem_error *err) {
+    tandem_str word = tandem__str(wanted);
+    TANDEM_TRY(tandem__json_read_str(root, key, &word, err));
+    if (tandem__str_is(word, wanted)) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "%s: \"%.*s\", expected \"%s\"", key, TANDEM_STR_ARG(word),
+                       wanted);
+}
+
+/* Settings that change which tokens there are: of other kinds of models, and arguments of the
+ * tokenizer's call. Padding and truncation are as they are here anyway. */
+static tandem_status refuse_processing(const tandem_json *root, tandem_error *err) {
+    static const char *const keys[] = {"query_length", "document_length", "query_expansion"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const tandem_json *node = tandem__json_get(root, keys[i]);
+        if (node == NULL || node->kind == TANDEM_JSON_NULL) continue;
+        return TANDEM_FAIL(err, UNSUPPORTED, "%s: %s, expected null", keys[i],
+                           tandem__json_label(node).text);
+    }
+    static const char *const modalities[] = {"common", "text"};
+    const tandem_json *processing = tandem__json_get(root, "processing_kwargs");
+    for (size_t i = 0; i < sizeof modalities / sizeof modalities[0]; i++) {
+        const tandem_json *node = tandem__json_get(processing, modalities[i]);
+        if (node == NULL) continue;
+        TANDEM_JSON_EACH(item, node) {
+            if (tandem__str_is(item->key, "padding") || tandem__str_is(item->key, "truncation"))
+                continue;
+            return TANDEM_FAIL(err, UNSUPPORTED, "processing_kwargs: %s: %.*s: %s, expected none",
+                               modalities[i], TANDEM_STR_ARG(item->key),
+                               tandem__json_label(item).text);
+        }
+    }
+    return TANDEM_OK;
+}
+
 /* A SpladePooling needs logits of the vocabulary, everything else hidden states. */
 static tandem_status check_task(const tandem_json *root, const tandem_modules *modules,
                                 tandem_error *err) {
@@ -70,11 +105,19 @@ static tandem_status check_task(const tandem_json *root, const tandem_modules *m
     const bool is_known = is_splade ? tandem__str_is(task, "fill-mask")
                                     : tandem__str_is(task, "feature-extraction") ||
                                           tandem__str_is(task, "sequence-classification");
-    if (is_known) return TANDEM_OK;
-    return TANDEM_FAIL(err, UNSUPPORTED, "transformer_task: \"%.*s\", expected %s",
-                       TANDEM_STR_ARG(task),
-                       is_splade ? "fill-mask before a SpladePooling"
-                                 : "feature-extraction or sequence-classification");
+    if (!is_known) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "transformer_task: \"%.*s\", expected %s",
+                           TANDEM_STR_ARG(task),
+                           is_splade ? "fill-mask before a SpladePooling"
+                                     : "feature-extraction or sequence-classification");
+    }
+    const bool is_classifier = tandem__str_is(task, "sequence-classification");
+    TANDEM_TRY(demand_word(root, "module_output_name",
+                           is_classifier ? "scores" : "token_embeddings", err));
+    const tandem_json *text = tandem__json_get(tandem__json_get(root, "modality_config"), "text");
+    TANDEM_TRY(demand_word(text, "method", "forward", err));
+    return demand_word(text, "method_output_name",
+                       is_classifier || is_splade ? "logits" : "last_hidden_state", err);
 }
 
 /* The first of these that exists is the transformer's; the others are of releases before 1. */
@@ -108,6 +151,7 @@ static tandem_status read_max_length(const tandem_folder *folder, const tandem_m
         tandem_status status = read_transformer(root, &length, &is_given, source, err);
         if (name == NULL) name = "sentence_bert_config.json";
         if (status == TANDEM_OK) status = check_task(root, modules, err);
+        if (status == TANDEM_OK) status = refuse_processing(root, err);
         TANDEM_TRY(tandem__folder_blame(folder, modules->inner, name, status, err));
     }
     if (!is_given) {

@@ -16,6 +16,8 @@
 #define TANDEM_INNER_MAX 256 /* bytes of a module's folder name, the NUL included */
 
 typedef struct tandem_dense_module {
+    tandem_dense_kind kind;
+    bool has_residual;
     char inner[TANDEM_INNER_MAX];
     int32_t in_features;
     int32_t out_features;
@@ -27,6 +29,8 @@ typedef struct tandem_modules {
     bool is_listed;               /* there is a modules.json that holds for this use */
     char inner[TANDEM_INNER_MAX]; /* folder of config.json and the transformer's weights */
     tandem_pooling pooling;
+    tandem_pooling joined[TANDEM_POOLINGS_MAX - 1];
+    int32_t joined_count;
     bool is_prompt_pooled;
     bool is_normalized;
     bool is_masked_lm; /* the transformer's module says that it gives logits of the vocabulary */

@@ -13,6 +13,7 @@
 
 #define SOURCE_BYTES_MAX  ((size_t)64 << 20)
 #define SCRATCH_BYTES_MAX ((size_t)256 << 20)
+#define MODULE_NORM_EPS   1e-5f /* torch.nn.LayerNorm's own */
 
 static void release_pages(void *context, const void *data, size_t bytes) {
     const struct tandem_source_memory *self = context;
@@ -73,17 +74,44 @@ void tandem__source_close(tandem_source *source) {
 /* The widths of the modules after the pooling have to fit each other. */
 static tandem_status chain_dense(const tandem_folder *folder, const tandem_modules *modules,
                                  tandem_plan *plan, tandem_error *err) {
+    plan->dimensions = plan->hidden * (1 + modules->joined_count);
     for (int32_t i = 0; i < modules->dense_count; i++) {
         const tandem_dense_module *dense = &modules->dense[i];
+        if (dense->kind == TANDEM_DENSE_UNIT) continue;
+        const char *field = dense->kind == TANDEM_DENSE_NORM ? "dimension" : "in_features";
         if (dense->in_features != plan->dimensions) {
             return tandem__folder_blame(folder, dense->inner, "config.json",
-                                        TANDEM_FAIL(err, FORMAT, "in_features: %d, expected %d",
+                                        TANDEM_FAIL(err, FORMAT, "%s: %d, expected %d", field,
                                                     dense->in_features, plan->dimensions),
                                         err);
         }
         plan->dimensions = dense->out_features;
     }
     return TANDEM_OK;
+}
+
+tandem_status tandem__bind_module(tandem_supply supply, const tandem_dense_module *module,
+                                  tandem_plan_dense *dense, int64_t *parameters,
+                                  tandem_error *err) {
+    const int64_t in = module->in_features;
+    const int64_t out = module->out_features;
+    *dense = (tandem_plan_dense){.kind = module->kind,
+                                 .activation = module->activation,
+                                 .has_residual = module->has_residual,
+                                 .norm_eps = MODULE_NORM_EPS};
+    switch (module->kind) {
+    case TANDEM_DENSE_UNIT:
+        return TANDEM_OK;
+    case TANDEM_DENSE_NORM:
+        return tandem__bind_norm(supply, "norm", in, &dense->norm, parameters, err);
+    case TANDEM_DENSE_LINEAR:
+        break;
+    }
+    TANDEM_TRY(tandem__bind_linear(supply, "linear", out, in, module->has_bias, &dense->linear,
+                                   parameters, err));
+    if (!module->has_residual || in == out) return TANDEM_OK;
+    return tandem__bind_linear(supply, "residual", out, in, false, &dense->residual, parameters,
+                               err);
 }
 
 tandem_status tandem__source_read(struct tandem_source_memory *self, const tandem_folder *folder,
@@ -105,6 +133,8 @@ tandem_status tandem__source_read(struct tandem_source_memory *self, const tande
     TANDEM_TRY(tandem__folder_blame(folder, modules->inner, "config.json", status, err));
     TANDEM_TRY(chain_dense(folder, modules, plan, err));
     plan->pooling = modules->pooling;
+    plan->joined_count = modules->joined_count;
+    memcpy(plan->joined, modules->joined, sizeof plan->joined);
     plan->splade = modules->splade;
     if (plan->pooling == TANDEM_POOLING_SPLADE) {
         plan->dimensions = plan->vocab;
@@ -153,10 +183,9 @@ static tandem_status bind_files(struct tandem_source_memory *self, const tandem_
     files.prefixes = no_prefixes;
     for (size_t i = 0; i < dense_count; i++) {
         const tandem_dense_module *module = &modules->dense[i];
-        TANDEM_TRY(open_weights(self, folder, module->inner, &files, err));
-        TANDEM_TRY(tandem__bind_linear(supply, "linear", module->out_features, module->in_features,
-                                       module->has_bias, &dense[i].linear, &plan->parameters, err));
-        dense[i].activation = module->activation;
+        if (module->kind != TANDEM_DENSE_UNIT)
+            TANDEM_TRY(open_weights(self, folder, module->inner, &files, err));
+        TANDEM_TRY(tandem__bind_module(supply, module, &dense[i], &plan->parameters, err));
     }
     plan->dense = dense;
     plan->dense_count = modules->dense_count;

@@ -28,6 +28,11 @@ tandem_status tandem__source_read(struct tandem_source_memory *self, const tande
                                   tandem_config *config, tandem_modules *modules,
                                   tandem_error *err) TANDEM_NODISCARD;
 
+/* The weights of a module after the pooling; counted in `parameters`. */
+tandem_status tandem__bind_module(tandem_supply supply, const tandem_dense_module *module,
+                                  tandem_plan_dense *dense, int64_t *parameters,
+                                  tandem_error *err) TANDEM_NODISCARD;
+
 /* As tandem__source_open, from documents in memory, borrowed until close: for tests and fuzzing.
  * Without a document "model.safetensors" everything else is read and the result is
  * TANDEM_NOT_FOUND. */

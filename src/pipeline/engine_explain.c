@@ -17,6 +17,13 @@ static const char *activation_word(tandem_activation activation) {
         return "relu";
     case TANDEM_ACTIVATION_TANH:
         return "tanh";
+    case TANDEM_ACTIVATION_SIGMOID: /* of modules alone, from here on */
+    case TANDEM_ACTIVATION_LEAKY_RELU:
+    case TANDEM_ACTIVATION_ELU:
+    case TANDEM_ACTIVATION_SELU:
+    case TANDEM_ACTIVATION_MISH:
+    case TANDEM_ACTIVATION_SOFTPLUS:
+        break;
     }
     return "unknown";
 }

@@ -71,6 +71,7 @@ CHANGE_PLAN(no_embedding_norm, plan->embedding_norm.gamma.data = NULL)
 CHANGE_PLAN(no_projection, plan->embedding_projection.weight.data = NULL)
 CHANGE_PLAN(no_final_norm, plan->final_norm.gamma.data = NULL)
 CHANGE_PLAN(pool_first, plan->pooling = TANDEM_POOLING_CLS)
+CHANGE_PLAN(another_pooling, plan->joined_count = 1)
 CHANGE_PLAN(no_dense, plan->dense_count = 0)
 CHANGE_PLAN(more_dimensions, plan->dimensions++)
 CHANGE_PLAN(head_of_first, plan->head_pooling = TANDEM_POOLING_CLS)
@@ -88,6 +89,20 @@ CHANGE_PLAN(log_twice, plan->splade.is_log_twice = true)
 
 static void dense_without_activation(subject *s) {
     s->dense[0].activation = TANDEM_ACTIVATION_NONE;
+}
+static void unit_for_dense(subject *s) {
+    s->dense[0].kind = TANDEM_DENSE_UNIT;
+}
+static void norm_for_dense(subject *s) {
+    s->dense[0].kind = TANDEM_DENSE_NORM;
+    s->dense[0].norm = s->plan.layers[0].ffn_norm;
+}
+static void dense_and_input(subject *s) {
+    s->dense[0].has_residual = true;
+}
+static void dense_and_residual(subject *s) {
+    s->dense[0].has_residual = true;
+    s->dense[0].residual.weight = s->plan.layers[0].output.weight;
 }
 static void other_dense(subject *s) {
     s->dense[0].linear = s->plan.layers[0].output;
@@ -159,6 +174,11 @@ static const struct {
     {"plan.final_norm", "modernbert", no_final_norm, IN_STATES},
     {"plan.pooling", "roberta", pool_first, IN_VECTORS},
     {"plan.dense_count", "roberta", no_dense, IN_VECTORS},
+    {"plan.joined_count", "roberta", another_pooling, IN_REFUSAL},
+    {"plan_dense.kind", "roberta", unit_for_dense, IN_VECTORS},
+    {"plan_dense.norm", "roberta", norm_for_dense, IN_VECTORS},
+    {"plan_dense.has_residual", "roberta", dense_and_input, IN_VECTORS},
+    {"plan_dense.residual", "roberta", dense_and_residual, IN_VECTORS},
     {"plan_dense.linear", "roberta", other_dense, IN_VECTORS},
     {"plan_dense.activation", "roberta", dense_without_activation, IN_VECTORS},
     {"plan.dimensions", "roberta", more_dimensions, IN_REFUSAL},
@@ -211,6 +231,8 @@ static const struct {
     {"plan.layers", "an array, see plan_layer"},
     {"plan.dense", "an array, see plan_dense"},
     {"plan.is_normalized", "the pipeline's last step: tests/unit/test_engine.c"},
+    {"plan.joined", "widens what follows, see joined_count: tests/golden/test_heads.c"},
+    {"plan_dense.norm_eps", "torch's constant: tests/golden/test_heads.c"},
     {"plan.parameters", "a figure for reports"},
     {"plan.release", "a callback"},
     {"plan.describe", "a callback"},
@@ -238,7 +260,8 @@ static void subject_aim(subject *s) {
     s->plan.layers = s->layers;
     s->plan.dense = s->dense;
     if (s->plan.head_dense.weight.data == NULL) return;
-    s->dense[0] = (tandem_plan_dense){s->plan.head_dense, TANDEM_ACTIVATION_TANH};
+    s->dense[0] =
+        (tandem_plan_dense){.linear = s->plan.head_dense, .activation = TANDEM_ACTIVATION_TANH};
     s->plan.dense_count = 1;
 }
 
@@ -345,12 +368,15 @@ static bool is_word(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* The name that a declaration [begin, end) gives: its last word, or what (*name)(...) holds. */
+/* The name that a declaration [begin, end) gives: its last word, what stands before
+ * its bracket, or what (*name)(...) holds. */
 static void take_name(const char *begin, const char *end, char *name) {
     const char *star = begin;
     while (star + 1 < end && !(star[0] == '(' && star[1] == '*')) star++;
     const char *at = star + 1 < end ? star + 2 : end;
     if (at == end) {
+        const char *bracket = memchr(begin, '[', (size_t)(end - begin)); /* an array's */
+        if (bracket != NULL) at = end = bracket;
         while (at > begin && is_word(at[-1])) at--;
     }
     size_t len = 0;

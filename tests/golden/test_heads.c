@@ -206,6 +206,30 @@ static void scores_of_labels(void **state) {
     }
 }
 
+/* Every module after three joined poolings; with a prompt that none of them takes in. */
+static void modules_after_pooling(void **state) {
+    (void)state;
+    tandem_text texts[COUNT];
+    read_texts(texts);
+    for (size_t l = 0; l < sizeof lanes / sizeof lanes[0]; l++) {
+        tandem_engine *engine = open_engine("tiny-modules", lanes[l]);
+        tandem_request request = {.texts = texts, .count = COUNT, .lane = lanes[l]};
+        tandem_result result = {0};
+        infer(engine, &request, &result);
+        assert_int_equal(result.dimensions, 24);
+        check_floats("modules", result.vectors, "modules", (size_t)COUNT * 24);
+        request.prompt_name = "count";
+        infer(engine, &request, &result);
+        check_floats("modules with a prompt", result.vectors, "modules_prompt", (size_t)COUNT * 24);
+        tandem_selftest report;
+        tandem_error err = {0};
+        assert_int_equal(tandem_engine_selftest(engine, lanes[l], &report, &err), TANDEM_OK);
+        assert_true(report.is_passed);
+        tandem_result_deinit(&result);
+        tandem_engine_close(engine);
+    }
+}
+
 /* Token vectors: a token a row, each with its id, cut like any text. */
 static void token_vectors(void **state) {
     (void)state;
@@ -252,7 +276,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sparse_vectors),  cmocka_unit_test(a_bad_text_is_empty),
         cmocka_unit_test(scores_of_pairs), cmocka_unit_test(scores_of_labels),
-        cmocka_unit_test(token_vectors),
+        cmocka_unit_test(token_vectors),   cmocka_unit_test(modules_after_pooling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

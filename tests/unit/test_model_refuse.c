@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -153,13 +154,15 @@ static void refuses_modules(void **state) {
 static void refuses_poolings(void **state) {
     (void)state;
     static const refusal cases[] = {
-        {POOLING, "\"pooling_mode_cls_token\": false", "\"pooling_mode_cls_token\": true",
-         TANDEM_UNSUPPORTED, "1_Pooling/config.json: pooling_mode_mean_tokens: true beside"},
         {POOLING, "\"pooling_mode_cls_token\": false", "\"pooling_mode_cls_token\": 1",
          TANDEM_FORMAT, "pooling_mode_cls_token: 1, expected true or false"},
         {POOLING, NULL, "{\"pooling_mode\":\"median\"}", TANDEM_FORMAT, "pooling_mode: \"median\""},
-        {POOLING, NULL, "{\"pooling_mode\":[\"mean\",\"cls\"]}", TANDEM_UNSUPPORTED,
-         "pooling_mode: 2 modes"},
+        {POOLING, NULL, "{\"pooling_mode\":[\"mean\",\"median\"]}", TANDEM_FORMAT,
+         "1_Pooling/config.json: pooling_mode: \"median\", expected mean, cls, max, lasttoken"},
+        {POOLING, NULL, "{\"pooling_mode\":[\"mean\",7]}", TANDEM_FORMAT, "pooling_mode: 7"},
+        {POOLING, NULL,
+         "{\"pooling_mode\":[\"mean\",\"mean\",\"mean\",\"mean\",\"mean\",\"mean\",\"mean\"]}",
+         TANDEM_CAPACITY, "pooling_mode: over 6 modes"},
         {POOLING, NULL, "{\"pooling_mode\":[]}", TANDEM_FORMAT, "pooling_mode: nothing"},
         {POOLING, NULL, "{\"pooling_mode\":7}", TANDEM_FORMAT, "pooling_mode: 7"},
         {POOLING, NULL, "{\"include_prompt\":\"no\"}", TANDEM_FORMAT, "include_prompt: \"no\""},
@@ -173,7 +176,23 @@ static void refuses_settings(void **state) {
         {TRUNK, NULL, "{\"max_seq_length\":0}", TANDEM_FORMAT,
          "sentence_bert_config.json: max_seq_length: 0"},
         {TRUNK, NULL, "{\"max_seq_length\":\"x\"}", TANDEM_FORMAT, "max_seq_length: \"x\""},
-        {TRUNK, NULL, "{\"transformer_task\":\"fill-mask\"}", TANDEM_UNSUPPORTED, "fill-mask"},
+        {TRUNK, NULL, "{\"transformer_task\":\"fill-mask\"}", TANDEM_UNSUPPORTED,
+         "sentence_bert_config.json: transformer_task: \"fill-mask\", expected feature-extraction"},
+        {TRUNK, NULL, "{\"transformer_task\":\"retrieval\"}", TANDEM_UNSUPPORTED, "\"retrieval\""},
+        {TRUNK, NULL, "{\"module_output_name\":\"sentence_embedding\"}", TANDEM_UNSUPPORTED,
+         "module_output_name: \"sentence_embedding\", expected \"token_embeddings\""},
+        {TRUNK, NULL, "{\"modality_config\":{\"text\":{\"method\":\"get_text_features\"}}}",
+         TANDEM_UNSUPPORTED, "method: \"get_text_features\", expected \"forward\""},
+        {TRUNK, NULL, "{\"modality_config\":{\"text\":{\"method_output_name\":\"pooler_output\"}}}",
+         TANDEM_UNSUPPORTED,
+         "method_output_name: \"pooler_output\", expected \"last_hidden_state\""},
+        {TRUNK, NULL, "{\"query_length\":32}", TANDEM_UNSUPPORTED, "query_length: 32"},
+        {TRUNK, NULL, "{\"document_length\":300}", TANDEM_UNSUPPORTED, "document_length: 300"},
+        {TRUNK, NULL, "{\"query_expansion\":true}", TANDEM_UNSUPPORTED, "query_expansion: true"},
+        {TRUNK, NULL, "{\"processing_kwargs\":{\"text\":{\"max_length\":9}}}", TANDEM_UNSUPPORTED,
+         "processing_kwargs: text: max_length: 9"},
+        {TRUNK, NULL, "{\"processing_kwargs\":{\"common\":{\"add_special_tokens\":false}}}",
+         TANDEM_UNSUPPORTED, "processing_kwargs: common: add_special_tokens: false"},
         {TRUNK, NULL, "{\"config_kwargs\":{\"hidden_size\":3}}", TANDEM_UNSUPPORTED,
          "config_kwargs: hidden_size: 3"},
         {TRUNK, NULL, "{\"do_lower_case\":3}", TANDEM_FORMAT, "do_lower_case: 3"},
@@ -236,8 +255,11 @@ static void refuses_dense_modules(void **state) {
         {"{\"in_features\":31,\"out_features\":8}", TANDEM_FORMAT, "in_features: 31, expected 32"},
         {"{\"in_features\":32,\"out_features\":8,\"activation_function\":\"my.Act\"}",
          TANDEM_UNSUPPORTED, "activation_function: \"my.Act\""},
-        {"{\"in_features\":32,\"out_features\":8,\"use_residual\":true}", TANDEM_UNSUPPORTED,
-         "use_residual: true"},
+        {"{\"in_features\":32,\"out_features\":8,\"activation_function\":"
+         "\"torch.nn.modules.activation.Hardtanh\"}",
+         TANDEM_UNSUPPORTED, "2_Dense/config.json: activation_function: \"torch.nn.modules."},
+        {"{\"in_features\":32,\"out_features\":8,\"use_residual\":7}", TANDEM_FORMAT,
+         "use_residual: 7"},
         {"{\"in_features\":32,\"out_features\":8,\"module_input_name\":\"token_embeddings\"}",
          TANDEM_UNSUPPORTED, "module_input_name: \"token_embeddings\""},
         {"{\"in_features\":32,\"out_features\":8}", TANDEM_NOT_FOUND,
@@ -258,12 +280,104 @@ static void refuses_dense_modules(void **state) {
     }
 }
 
+/* Modules that are known by name and not run: refused by file and name. */
+static void refuses_modules_by_name(void **state) {
+    (void)state;
+    static const char *const names[] = {
+        "sentence_transformers.models.LSTM",
+        "sentence_transformers.models.CNN",
+        "sentence_transformers.models.BoW",
+        "sentence_transformers.models.WordEmbeddings",
+        "sentence_transformers.models.WordWeights",
+        "sentence_transformers.models.WeightedLayerPooling",
+        "sentence_transformers.models.CLIPModel",
+        "sentence_transformers.models.Asym",
+        "sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding",
+        "sentence_transformers.base.modules.router.Router",
+        "sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.SparseAutoEncoder",
+        "sentence_transformers.sparse_encoder.modules.sparse_static_embedding."
+        "SparseStaticEmbedding",
+        "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char modules[300];
+        char message[200];
+        (void)snprintf(modules, sizeof modules,
+                       "[{\"type\":\"sentence_transformers.models.Transformer\",\"path\":\"\"},"
+                       "{\"type\":\"%s\",\"path\":\"1_X\"}]",
+                       names[i]);
+        (void)snprintf(message, sizeof message,
+                       "memory/modules.json: type: \"%s\", expected Transformer, Pooling",
+                       names[i]);
+        check(&(refusal){MODULES, NULL, modules, TANDEM_UNSUPPORTED, message});
+    }
+}
+
+#define SPLADE(transformer, after)                                                                 \
+    "[{\"type\":\"sentence_transformers.models." transformer "\",\"path\":\"\"},"                  \
+    "{\"type\":\"sentence_transformers.models.SpladePooling\",\"path\":\"1_Pooling\"}" after "]"
+
+static void refuses_sparse_modules(void **state) {
+    (void)state;
+    static const refusal cases[] = {
+        {MODULES, NULL, SPLADE("Transformer", ""), TANDEM_UNSUPPORTED,
+         "transformer_task: \"feature-extraction\", expected fill-mask before a SpladePooling"},
+        {MODULES, NULL, SPLADE("MLMTransformer", ""), TANDEM_FORMAT,
+         "cls.predictions.transform.dense.weight: no such tensor, the model needs it"},
+        {MODULES, NULL,
+         SPLADE("MLMTransformer",
+                ",{\"type\":\"sentence_transformers.models.Normalize\",\"path\":\"2\"}"),
+         TANDEM_UNSUPPORTED, "a Normalize module after SpladePooling"},
+    };
+    CHECK_ALL(cases);
+    static const refusal settings[] = {
+        {POOLING, NULL, "{\"pooling_strategy\":\"mean\"}", TANDEM_UNSUPPORTED,
+         "1_Pooling/config.json: pooling_strategy: \"mean\", expected max or sum"},
+        {POOLING, NULL, "{\"activation_function\":\"gelu\"}", TANDEM_UNSUPPORTED,
+         "activation_function: \"gelu\", expected relu or log1p_relu"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        documents *docs = documents_load(TINY_BERT);
+        documents_set_text(docs, MODULES, SPLADE("MLMTransformer", ""));
+        documents_set_text(docs, POOLING, settings[i].to);
+        tandem_source *source = NULL;
+        tandem_error err = {0};
+        assert_int_equal(tandem__source_open_memory(docs->list, docs->count, &source, &err),
+                         settings[i].status);
+        if (strstr(err.message, settings[i].message) == NULL) fail_msg("%s", err.message);
+        documents_free(docs);
+    }
+}
+
+static void refuses_norm_modules(void **state) {
+    (void)state;
+    static const refusal cases[] = {
+        {DENSE, NULL, "{}", TANDEM_FORMAT, "2_Dense/config.json: dimension: nothing"},
+        {DENSE, NULL, "{\"dimension\":33}", TANDEM_FORMAT,
+         "2_Dense/config.json: dimension: 33, expected 32"},
+        {DENSE, NULL, "{\"dimension\":32}", TANDEM_NOT_FOUND, "memory/2_Dense/model.safetensors"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        documents *docs = documents_load(TINY_BERT);
+        documents_set_text(docs, MODULES, THREE);
+        documents_edit(docs, MODULES, "models.Dense", "models.LayerNorm");
+        documents_set_text(docs, DENSE, cases[i].to);
+        tandem_source *source = NULL;
+        tandem_error err = {0};
+        assert_int_equal(tandem__source_open_memory(docs->list, docs->count, &source, &err),
+                         cases[i].status);
+        if (strstr(err.message, cases[i].message) == NULL) fail_msg("%s", err.message);
+        documents_free(docs);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_sizes),         cmocka_unit_test(refuses_kinds),
-        cmocka_unit_test(refuses_modules),       cmocka_unit_test(refuses_poolings),
-        cmocka_unit_test(refuses_settings),      cmocka_unit_test(refuses_weights),
-        cmocka_unit_test(refuses_dense_modules),
+        cmocka_unit_test(refuses_sizes),          cmocka_unit_test(refuses_kinds),
+        cmocka_unit_test(refuses_modules),        cmocka_unit_test(refuses_poolings),
+        cmocka_unit_test(refuses_settings),       cmocka_unit_test(refuses_weights),
+        cmocka_unit_test(refuses_dense_modules),  cmocka_unit_test(refuses_modules_by_name),
+        cmocka_unit_test(refuses_sparse_modules), cmocka_unit_test(refuses_norm_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

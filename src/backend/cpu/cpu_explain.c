@@ -75,6 +75,16 @@ static void say_layer(const explanation *e, const cpu_layer *layer) {
     if (!is_first) say_norm(e, "norm after feed-forward", &layer->ffn_norm);
 }
 
+static void say_module(const explanation *e, const tandem_plan_dense *module,
+                       const cpu_dense *weights) {
+    const bool is_late = tandem__activation_is_late(module->activation);
+    const tandem_act act = is_late ? TANDEM_ACT_NONE : (tandem_act)module->activation;
+    say_product(e, "dense", &weights->linear, act, is_late ? ", activation in plain C" : "");
+    say_product(e, "residual", &weights->residual, TANDEM_ACT_NONE, "");
+    say_norm(e, "module norm", &weights->norm);
+    if (module->kind == TANDEM_DENSE_UNIT) say(e, "normalize", "plain C");
+}
+
 void tandem__cpu_explain(const tandem_lane *opaque, tandem_step_function *function, void *context) {
     const cpu_lane *lane = (const cpu_lane *)(const void *)opaque;
     const cpu_weights *weights = &lane->weights;
@@ -86,7 +96,7 @@ void tandem__cpu_explain(const tandem_lane *opaque, tandem_step_function *functi
     say_norm(&e, "final norm", &weights->final_norm);
     if (lane->plan->pooling != TANDEM_POOLING_NONE) say(&e, "pooling", "plain C");
     for (int i = 0; i < lane->plan->dense_count; i++)
-        say_product(&e, "dense", &weights->dense[i].linear, weights->dense[i].activation, "");
+        say_module(&e, &lane->plan->dense[i], &weights->dense[i]);
     say_product(&e, "head", &weights->head_dense, (tandem_act)lane->plan->head_activation, "");
     say_product(&e, "classifier", &weights->classifier, TANDEM_ACT_NONE, "");
     say_product(&e, "language model head", &weights->lm_dense,

@@ -48,9 +48,11 @@ typedef struct cpu_layer {
     const float *bias; /* cpu_positions.c, at distance 0 of head 0; NULL: nothing is added */
 } cpu_layer;
 
+/* Weights of a module of the plan; the rest is the plan's. */
 typedef struct cpu_dense {
     cpu_linear linear;
-    tandem_act activation;
+    cpu_linear residual;
+    cpu_norm norm;
 } cpu_dense;
 
 typedef struct cpu_weights {

@@ -51,10 +51,8 @@ static void set_sizes(cpu_lane *lane) {
 }
 
 static size_t widest_pooled(const tandem_plan *plan) {
-    size_t widest = larger((size_t)plan->hidden, (size_t)plan->head_dense.weight.rows);
-    for (int i = 0; i < plan->dense_count; i++)
-        widest = larger(widest, (size_t)plan->dense[i].linear.weight.rows);
-    return stride_of(widest);
+    return stride_of(
+        larger((size_t)tandem__plan_pooled_width(plan), (size_t)plan->head_dense.weight.rows));
 }
 
 /* The next part of the workspace; NULL while the sizes are only added up. */

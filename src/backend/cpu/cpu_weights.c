@@ -218,8 +218,10 @@ static void take_all(weight_walk *walk) {
     walk->layer = -1;
     weights->final_norm = take_norm(walk, &plan->final_norm, "final.norm");
     for (int i = 0; i < plan->dense_count; i++) {
-        take_linear(walk, &plan->dense[i].linear, &weights->dense[i].linear, "dense");
-        weights->dense[i].activation = (tandem_act)plan->dense[i].activation;
+        cpu_dense *dense = &weights->dense[i];
+        take_linear(walk, &plan->dense[i].linear, &dense->linear, "dense");
+        take_linear(walk, &plan->dense[i].residual, &dense->residual, "residual");
+        dense->norm = take_norm(walk, &plan->dense[i].norm, "module.norm");
     }
     take_linear(walk, &plan->head_dense, &weights->head_dense, "head.dense");
     weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");

@@ -32,10 +32,7 @@ static int64_t widest_input(const tandem_plan *plan, int64_t pooled_width) {
 }
 
 static int64_t widest_pooled(const tandem_plan *plan) {
-    int64_t widest = larger(plan->hidden, plan->head_dense.weight.rows);
-    for (int i = 0; i < plan->dense_count; i++)
-        widest = larger(widest, plan->dense[i].linear.weight.rows);
-    return widest;
+    return larger(tandem__plan_pooled_width(plan), plan->head_dense.weight.rows);
 }
 
 static tandem_status open_workspace(ref_lane *lane, tandem_error *err) {
@@ -53,7 +50,7 @@ static tandem_status open_workspace(ref_lane *lane, tandem_error *err) {
                              (int64_t)plan->positions_max + plan->head_dim);
     const int64_t floats = tokens * (2 * hidden + larger(hidden, plan->word.cols) + 4 * inner +
                                      2 * (int64_t)plan->ffn) +
-                           2 * pooled + REF_TOKENS * logits;
+                           3 * pooled + REF_TOKENS * logits;
     ws->bytes =
         threads * ws->scratch_len * (int64_t)sizeof(double) + floats * (int64_t)sizeof(float);
     ws->memory = tandem__mem_alloc_aligned((size_t)ws->bytes);
@@ -72,7 +69,7 @@ static tandem_status open_workspace(ref_lane *lane, tandem_error *err) {
     ws->up = ws->context + tokens * inner;
     ws->gate = ws->up + tokens * plan->ffn;
     ws->pooled = ws->gate + tokens * plan->ffn;
-    ws->lm = ws->pooled + 2 * pooled;
+    ws->lm = ws->pooled + 3 * pooled;
     ws->logits = ws->lm + REF_TOKENS * lm_width;
     return TANDEM_OK;
 }

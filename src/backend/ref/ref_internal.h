@@ -39,9 +39,11 @@ typedef struct ref_layer {
     ref_norm ffn_norm;
 } ref_layer;
 
+/* Weights of a module of the plan; the rest is the plan's. */
 typedef struct ref_dense {
     ref_linear linear;
-    tandem_activation activation;
+    ref_linear residual;
+    ref_norm norm;
 } ref_dense;
 
 typedef struct ref_weights {
@@ -77,7 +79,7 @@ typedef struct ref_workspace {
     float *up;       /* [T, F] */
     float *gate;     /* [T, F] */
     float *sum;      /* [T, H] a sublayer's result */
-    float *pooled;   /* 2 of [B, widest of the pooled and head vectors] */
+    float *pooled;   /* 3 of [B, widest of the pooled and head vectors] */
     float *lm;       /* [REF_TOKENS, E] */
     float *logits;   /* [REF_TOKENS, V], where there is a masked-language-model head */
     double *scratch; /* [threads, scratch_len] */

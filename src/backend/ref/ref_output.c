@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From token vectors to the vector of a sequence: pooling and dense modules, or a classifier on
  * the first token or the mean, or a masked language model's logits into a sparse vector. Pooling
- * leaves out the batch's `pool_skip` first tokens, except that CLS always takes the first (as
- * sentence-transformers does); a weighted mean counts positions from the sequence's start all the
- * same. */
+ * leaves out the batch's `pool_skip` first tokens; a weighted mean counts positions from the
+ * sequence's start all the same, as sentence-transformers does. */
 #include <math.h>
 #include <string.h>
 
 #include "backend/ref/ref_internal.h"
 #include "base/assert.h"
+#include "kernels/pooling/pooling.h"
 
 /* One column of a sequence's rows [begin, end). */
 static double pool_column(tandem_pooling pooling, const float *x, int64_t stride, int begin,
                           int end) {
-    if (pooling == TANDEM_POOLING_CLS) return (double)x[0];
+    if (pooling == TANDEM_POOLING_CLS) return (double)x[begin * stride];
     if (pooling == TANDEM_POOLING_LAST) return (double)x[(end - 1) * stride];
     if (pooling == TANDEM_POOLING_MAX) {
         double largest = (double)x[begin * stride];
@@ -30,9 +30,10 @@ static double pool_column(tandem_pooling pooling, const float *x, int64_t stride
     return pooling == TANDEM_POOLING_MEAN_SQRT ? sum / sqrt(weights) : sum / weights;
 }
 
-/* pooled [B, H]; `skips` [B] or NULL: tokens at the start that are left out. */
+/* pooled [B, H], rows `stride` apart; `skips` [B] or NULL: tokens at the start that are left out.
+ */
 static void pool_sequences(const ref_lane *lane, const tandem_batch *batch, tandem_pooling pooling,
-                           const int32_t *skips, float *pooled) {
+                           const int32_t *skips, float *pooled, int64_t stride) {
     const tandem_plan *plan = lane->plan;
     const int64_t hidden = plan->hidden;
     for (int b = 0; b < batch->sequences; b++) {
@@ -41,19 +42,51 @@ static void pool_sequences(const ref_lane *lane, const tandem_batch *batch, tand
         const int skip = skips == NULL ? 0 : skips[b];
         const float *x = lane->ws.x + first * hidden;
         for (int64_t i = 0; i < hidden; i++) {
-            pooled[b * hidden + i] = (float)pool_column(pooling, x + i, hidden, skip, length);
+            pooled[b * stride + i] = (float)pool_column(pooling, x + i, hidden, skip, length);
         }
     }
 }
 
+/* Module `index` from x [B, in] to y [B, out]; `spare` is as large as they are. */
+static int apply_module(ref_lane *lane, int index, const float *x, int rows, int width, float *y,
+                        float *spare) {
+    const tandem_plan_dense *module = &lane->plan->dense[index];
+    const ref_dense *weights = &lane->weights.dense[index];
+    if (module->kind == TANDEM_DENSE_NORM) {
+        tandem__ref_norm(&weights->norm, module->norm_eps, x, rows, width, y);
+        return width;
+    }
+    if (module->kind == TANDEM_DENSE_UNIT) {
+        memcpy(y, x, (size_t)rows * (size_t)width * sizeof *y);
+        for (int b = 0; b < rows; b++) tandem_pool_normalize(y + (int64_t)b * width, width);
+        return width;
+    }
+    const bool is_late = tandem__activation_is_late(module->activation);
+    const int out = weights->linear.out;
+    tandem__ref_linear(lane, &weights->linear,
+                       is_late ? TANDEM_ACTIVATION_NONE : module->activation, x, rows, y);
+    tandem__activate(module->activation, y, rows * out);
+    if (!module->has_residual) return out;
+    if (weights->residual.weight != NULL)
+        tandem__ref_linear(lane, &weights->residual, TANDEM_ACTIVATION_NONE, x, rows, spare);
+    const float *residual = weights->residual.weight != NULL ? spare : x;
+    for (int i = 0; i < rows * out; i++) y[i] += residual[i];
+    return out;
+}
+
 void tandem__ref_pooled(ref_lane *lane, const tandem_batch *batch, float *out) {
     const tandem_plan *plan = lane->plan;
+    const int64_t part = (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
     float *from = lane->ws.pooled;
-    float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
-    pool_sequences(lane, batch, plan->pooling, batch->pool_skip, from);
+    float *to = from + part;
+    int width = plan->hidden * (1 + plan->joined_count);
+    for (int i = 0; i <= plan->joined_count; i++) {
+        pool_sequences(lane, batch, tandem__plan_pooling(plan, i), batch->pool_skip,
+                       from + (int64_t)i * plan->hidden, width);
+    }
     for (int i = 0; i < plan->dense_count; i++) {
-        const ref_dense *dense = &lane->weights.dense[i];
-        tandem__ref_linear(lane, &dense->linear, dense->activation, from, batch->sequences, to);
+        width =
+            apply_module(lane, i, from, batch->sequences, width, to, lane->ws.pooled + 2 * part);
         float *swap = from;
         from = to;
         to = swap;
@@ -66,7 +99,8 @@ void tandem__ref_head(ref_lane *lane, const tandem_batch *batch, float *out) {
     float *from = lane->ws.pooled;
     float *to = from + (int64_t)lane->capabilities.sequences_max * lane->ws.pooled_width;
     const bool is_mean = plan->head_pooling == TANDEM_POOLING_MEAN;
-    pool_sequences(lane, batch, is_mean ? TANDEM_POOLING_MEAN : TANDEM_POOLING_CLS, NULL, from);
+    pool_sequences(lane, batch, is_mean ? TANDEM_POOLING_MEAN : TANDEM_POOLING_CLS, NULL, from,
+                   plan->hidden);
     const ref_linear *dense = &lane->weights.head_dense;
     if (dense->weight != NULL) {
         tandem__ref_linear(lane, dense, plan->head_activation, from, batch->sequences, to);

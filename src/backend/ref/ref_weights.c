@@ -105,7 +105,8 @@ static void take_all(weight_walk *walk, ref_weights *weights) {
     weights->final_norm = take_norm(walk, &plan->final_norm, "final.norm");
     for (int i = 0; i < plan->dense_count; i++) {
         weights->dense[i].linear = take_linear(walk, &plan->dense[i].linear, "dense");
-        weights->dense[i].activation = plan->dense[i].activation;
+        weights->dense[i].residual = take_linear(walk, &plan->dense[i].residual, "residual");
+        weights->dense[i].norm = take_norm(walk, &plan->dense[i].norm, "module.norm");
     }
     weights->head_dense = take_linear(walk, &plan->head_dense, "head.dense");
     weights->head_norm = take_norm(walk, &plan->head_norm, "head.norm");
