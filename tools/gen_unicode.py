@@ -14,10 +14,11 @@ import argparse
 import itertools
 import pathlib
 import sys
+import textwrap
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 PINNED = "0.23.3"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -25,7 +26,17 @@ ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 CHUNK = 4096
 
 # Bits of a record; unicode.h has the same names.
-DROP, SPACE, CJK, MN, PUNCT, WHITE, WORD, LETTER, NUMBER = (1 << i for i in range(9))
+(DROP, SPACE, CJK, MN, PUNCT, WHITE, WORD, LETTER, NUMBER, COMBINING, NUMERIC, NOT_NFC, NOT_NFKC,
+ PATTERN_WORD) = (1 << i for i in range(14))
+
+# General categories in the order of their numbers, and the scripts that patterns may name.
+CATEGORIES = ("Cn Cc Cf Co Cs Ll Lm Lo Lt Lu Mc Me Mn Nd Nl No Pc Pd Pe Pf Pi Po Ps Sc Sk Sm So Zl "
+              "Zp Zs").split()
+SCRIPTS = ("Arabic Armenian Bengali Bopomofo Cherokee Common Cyrillic Devanagari Ethiopic Georgian "
+           "Greek Gujarati Gurmukhi Han Hangul Hebrew Hiragana Inherited Kannada Katakana Khmer Lao "
+           "Latin Malayalam Mongolian Myanmar Oriya Sinhala Syriac Tamil Telugu Thaana Thai "
+           "Tibetan").split()
+FORMS = "NFC NFD NFKC NFKD Nmt ByteLevel StripAccents".split()
 
 
 def bert(clean=False, cjk=False, strip=False, lower=False):
@@ -142,6 +153,61 @@ def observe():
     return flags, decomposed, lowered
 
 
+def matched(pattern):
+    """Code points that a regular expression of one character matches."""
+    keep = normalizers.Replace(Regex(f"(?:(?!{pattern})(?m:.))+"), "").normalize_str
+    return {ord(c) for c in keep("".join(map(chr, ALL)))}
+
+
+def ranges(names, unknown):
+    """(first, number of its name) of each run of code points that have one name."""
+    numbers = dict.fromkeys(ALL, unknown)
+    for number, name in enumerate(names):
+        if name in ("Cn", "Cs"):
+            continue
+        for code in matched(f"\\p{{{name}}}"):
+            assert numbers[code] == unknown, f"U+{code:04X}"
+            numbers[code] = number
+    for code in range(0xD800, 0xE000):
+        numbers[code] = names.index("Cs") if "Cs" in names else unknown
+    return [(code, numbers[code]) for code in range(0x110000)
+            if code == 0 or numbers[code] != numbers[code - 1]]
+
+
+def observe_forms(flags, decomposed, ranks):
+    """Compatibility decompositions, pairs that compose, and flags of other parts."""
+    nfc, nfkc = normalizers.NFC().normalize_str, normalizers.NFKC().normalize_str
+    nfd, nfkd = normalizers.NFD().normalize_str, normalizers.NFKD().normalize_str
+    strip = normalizers.StripAccents().normalize_str
+    digits = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str
+    punctuation = pre_tokenizers.Punctuation().pre_tokenize_str
+    white = matched("\\s")
+    word = matched("\\w")
+    assert word - matched("[\\w]") == {0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE}  # see regex_set.c
+    compatible = {c: nfkd(chr(c)) for c in ALL if nfkd(chr(c)) != nfd(chr(c))}
+    pairs = {}
+    for code in ALL:
+        parts = unicodedata.decomposition(chr(code)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            pair = "".join(chr(int(p, 16)) for p in parts)
+            if nfc(pair) == chr(code) and nfd(chr(code)) == nfd(pair):
+                pairs[pair] = code
+    seconds = {ord(p[1]) for p in pairs} | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
+    for code in ALL:
+        c = chr(code)
+        assert strip(c) in ("", c)
+        flags[code] |= COMBINING * (strip(c) == "")
+        flags[code] |= NUMERIC * (len(digits(f"a{c}a")) == 3)
+        assert (len(punctuation(f"a{c}a")) == 3) == bool(flags[code] & PUNCT), f"U+{code:04X}"
+        assert (code in white) == bool(flags[code] & WHITE), f"U+{code:04X}"
+        flags[code] |= PATTERN_WORD * (code in word)
+        moves = code in seconds or ranks.get(code, 0) != 0
+        flags[code] |= NOT_NFC * (moves or nfc(c) != c) | NOT_NFKC * (moves or nfkc(c) != c)
+        if code not in decomposed and 0 == ranks.get(code, 0):
+            assert moves or nfc(c) == c
+    return compatible, sorted((ord(a), ord(b), c) for (a, b), c in pairs.items())
+
+
 def two_stage(values, shift):
     size = 1 << shift
     blocks, stage1 = {}, []
@@ -171,7 +237,7 @@ def width_of(values):
     return ("uint8_t", 1) if top < 256 else ("uint16_t", 2) if top < 65536 else ("uint32_t", 4)
 
 
-def tables(flags, decomposed, lowered, ranks, class_count):
+def tables(flags, decomposed, compatible, pairs, lowered, ranks, class_count):
     out = []
     total = 0
     defines = []
@@ -214,7 +280,15 @@ def tables(flags, decomposed, lowered, ranks, class_count):
     staged("nfd", [keep(decomposed[c]) if c in decomposed and c not in hangul else 0
                    for c in range(0x110000)])
     staged("lower", [keep(lowered[c]) if c in lowered else 0 for c in range(0x110000)])
+    staged("nfkd", [keep(compatible[c]) if c in compatible else 0 for c in range(0x110000)])
     add("pool", pool)
+    add("pair", [code for pair in pairs for code in pair])
+    add("category", [first << 5 | number for first, number in ranges(CATEGORIES, 0)])
+    add("script", [first << 8 | number for first, number in ranges(SCRIPTS, 255)])
+    for name, names in (("CATEGORY", CATEGORIES), ("SCRIPT", SCRIPTS)):
+        lines = textwrap.wrap(" ".join(names), 80)
+        quoted = " \\\n    ".join(f'"{line} "' for line in lines)
+        defines.append((f"UNICODE_{name}_NAMES", f"\\\n    {quoted}"))
     growth = max(len(bert(cjk=k, strip=s, lower=True).normalize_str(chr(c)).encode()) /
                  len(chr(c).encode())
                  for k in (False, True) for s in (False, True) for c in ALL if c > 0x7F)
@@ -251,9 +325,10 @@ def fnv(state, data):
 
 def golden():
     """A line a plane and option set: FNV-1a 64 of all normalised code points, each followed by
-    0xFF; then of what BertPreTokenizer and ByteLevel make of texts with each."""
-    lines = ["# plane clean cjk strip lower hash, then: plane split hash, plane bytes hash; "
-             "tools/gen_unicode.py"]
+    0xFF; then of what BertPreTokenizer and ByteLevel make of texts with each, and of other
+    normalizers."""
+    lines = ["# plane clean cjk strip lower hash, then: plane split hash, plane bytes hash, "
+             "plane normalizer hash; tools/gen_unicode.py"]
     cut = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
     planes = [[c for c in range(p << 16, (p + 1) << 16) if not 0xD800 <= c < 0xE000]
               for p in range(17)]
@@ -269,6 +344,10 @@ def golden():
         data = b"".join(bytes(len(piece) for piece, _ in cut(f"a{c}1{c}!{c} {c}")) + b"\xff"
                         for c in map(chr, codes))
         lines.append(f"{plane} bytes {fnv(0xCBF29CE484222325, data):016x}")
+        for name in FORMS:
+            normalize = getattr(normalizers, name)().normalize_str
+            data = b"".join(normalize(chr(c)).encode() + b"\xff" for c in codes)
+            lines.append(f"{plane} {name} {fnv(0xCBF29CE484222325, data):016x}")
     return "\n".join(lines) + "\n"
 
 
@@ -280,7 +359,8 @@ def main():
         sys.exit(f"tokenizers is {tokenizers.__version__}, the tables are pinned to {PINNED}")
     flags, decomposed, lowered = observe()
     ranks, class_count = combining_classes(normalizers.NFD().normalize_str)
-    out, defines, total = tables(flags, decomposed, lowered, ranks, class_count)
+    compatible, pairs = observe_forms(flags, decomposed, ranks)
+    out, defines, total = tables(flags, decomposed, compatible, pairs, lowered, ranks, class_count)
     files = write_c(ROOT / "src/text/unicode_tables.c", out, defines, total)
     files[ROOT / "tests/golden/tokenizer_unicode.txt"] = golden()
     stale = [p for p, text in files.items() if not p.exists() or p.read_text() != text]
@@ -289,8 +369,9 @@ def main():
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(files[path])
-    print(f"{total} bytes of tables, {len(decomposed)} decompositions, {len(lowered)} lower-case "
-          f"mappings, {len(ranks)} marks in {class_count} classes")
+    print(f"{total} bytes of tables, {len(decomposed)} decompositions, {len(compatible)} of "
+          f"compatibility, {len(pairs)} pairs, {len(lowered)} lower-case mappings, {len(ranks)} "
+          f"marks in {class_count} classes")
 
 
 if __name__ == "__main__":

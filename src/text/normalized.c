@@ -60,6 +60,17 @@ tandem_status tandem__normalized_insert(tandem_normalized *text, tandem_str byte
     return TANDEM_OK;
 }
 
+size_t tandem__bytes_find(const uint8_t *bytes, size_t len, size_t at, tandem_str text) {
+    while (len - at >= text.len) {
+        const uint8_t *const first =
+            memchr(bytes + at, (uint8_t)text.ptr[0], len - at - text.len + 1);
+        if (first == NULL) break;
+        if (memcmp(first, text.ptr, text.len) == 0) return (size_t)(first - bytes);
+        at = (size_t)(first - bytes) + 1;
+    }
+    return len;
+}
+
 void tandem__normalized_deinit(tandem_normalized *text) {
     tandem__array_deinit(&text->bytes);
     tandem__array_deinit(&text->origins);

@@ -89,6 +89,9 @@ static inline tandem_view tandem__normalized_view(const tandem_normalized *text)
                          .base = text->base};
 }
 
+/* Where `text`, not empty, comes next in bytes [at, len); `len` if it does not. */
+size_t tandem__bytes_find(const uint8_t *bytes, size_t len, size_t at, tandem_str text);
+
 /* Where the character starts that byte `at` came from. */
 static inline uint32_t tandem__view_origin(tandem_view view, size_t at) {
     if (view.origins != NULL) return view.origins[at];

@@ -13,10 +13,13 @@ typedef struct sequence {
 } sequence;
 
 static const tandem_normalizer_type *const types[] = {
-    &tandem__normalizer_bert_type,    &tandem__normalizer_precompiled_type,
-    &tandem__normalizer_replace_type, &tandem__normalizer_prepend_type,
-    &tandem__normalizer_strip_type,   &tandem__normalizer_lowercase_type,
-    &tandem__normalizer_sequence_type};
+    &tandem__normalizer_bert_type,     &tandem__normalizer_precompiled_type,
+    &tandem__normalizer_replace_type,  &tandem__normalizer_prepend_type,
+    &tandem__normalizer_strip_type,    &tandem__normalizer_lowercase_type,
+    &tandem__normalizer_nfc_type,      &tandem__normalizer_nfd_type,
+    &tandem__normalizer_nfkc_type,     &tandem__normalizer_nfkd_type,
+    &tandem__normalizer_nmt_type,      &tandem__normalizer_strip_accents_type,
+    &tandem__normalizer_sequence_type, &tandem__normalizer_byte_level_type};
 
 tandem_status tandem__normalizer_read(tandem_normalizer *normalizer, const tandem_json *json,
                                       tandem_arena *arena, tandem_error *err) {
@@ -34,10 +37,12 @@ tandem_status tandem__normalizer_read(tandem_normalizer *normalizer, const tande
         if (normalizer->config == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for settings");
         return types[i]->read(json, arena, normalizer->config, err);
     }
-    return TANDEM_FAIL(err, UNSUPPORTED,
-                       "type: \"%.*s\" is not supported, expected BertNormalizer, Lowercase, "
-                       "Precompiled, Prepend, Replace, Sequence or Strip",
-                       TANDEM_STR_ARG(name->text));
+    return TANDEM_FAIL(
+        err, UNSUPPORTED,
+        "type: \"%.*s\" is not supported, expected BertNormalizer, ByteLevel, Lowercase, "
+        "NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip "
+        "or StripAccents",
+        TANDEM_STR_ARG(name->text));
 }
 
 tandem_status tandem__normalizer_apply(const tandem_normalizer *normalizer, tandem_view in,
@@ -52,6 +57,8 @@ tandem_status tandem__normalizer_apply(const tandem_normalizer *normalizer, tand
 
 void tandem__normalizer_scratch_deinit(tandem_normalizer_scratch *scratch) {
     tandem__marks_deinit(&scratch->marks);
+    tandem__regex_scratch_deinit(&scratch->regex);
+    tandem__array_deinit(&scratch->behind);
     for (int i = 0; i < 2; i++) tandem__normalized_deinit(&scratch->steps[i]);
 }
 

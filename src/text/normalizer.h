@@ -11,9 +11,12 @@
 #include "base/json.h"
 #include "text/marks.h"
 #include "text/normalized.h"
+#include "text/regex.h"
 
 typedef struct tandem_normalizer_scratch {
     tandem_marks marks;
+    tandem_regex_scratch regex;
+    tandem_array behind;        /* marks of NFC that did not compose */
     tandem_normalized steps[2]; /* text between the parts of a sequence */
 } tandem_normalizer_scratch;
 
@@ -41,11 +44,18 @@ typedef struct tandem_normalizer_bert {
 } tandem_normalizer_bert;
 
 extern const tandem_normalizer_type tandem__normalizer_bert_type;
+extern const tandem_normalizer_type tandem__normalizer_byte_level_type;
 extern const tandem_normalizer_type tandem__normalizer_lowercase_type;
+extern const tandem_normalizer_type tandem__normalizer_nfc_type;
+extern const tandem_normalizer_type tandem__normalizer_nfd_type;
+extern const tandem_normalizer_type tandem__normalizer_nfkc_type;
+extern const tandem_normalizer_type tandem__normalizer_nfkd_type;
+extern const tandem_normalizer_type tandem__normalizer_nmt_type;
 extern const tandem_normalizer_type tandem__normalizer_precompiled_type;
 extern const tandem_normalizer_type tandem__normalizer_prepend_type;
 extern const tandem_normalizer_type tandem__normalizer_replace_type;
 extern const tandem_normalizer_type tandem__normalizer_sequence_type;
+extern const tandem_normalizer_type tandem__normalizer_strip_accents_type;
 extern const tandem_normalizer_type tandem__normalizer_strip_type;
 
 /* Reads a part; absent or null leaves `normalizer` empty. */

@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small normalisers: Lowercase, Prepend, Replace, Strip. */
 #include "base/fail.h"
-#include "base/number.h"
 #include "text/normalizer.h"
 #include "text/unicode.h"
 
 #define LOWER_BYTES 16 /* room for what one character can become: measured 12 */
 
-/* What a Replace looks for. */
-typedef enum replace_kind {
-    REPLACE_TEXT = 0,
-    REPLACE_SPACES = 1, /* at least so many spaces, as many as there are */
-    REPLACE_WHITE = 2,  /* the same of white space */
-} replace_kind;
-
 typedef struct replace {
-    replace_kind kind;
+    const tandem_regex *regex; /* NULL: looks for `text` */
     tandem_str text;
-    uint32_t count_min; /* characters of a run */
     tandem_str content;
 } replace;
 
@@ -42,22 +33,17 @@ static tandem_status read_text(const tandem_json *json, const char *key, tandem_
     return text->ptr == NULL ? TANDEM_FAIL(err, MEMORY, "no memory for settings") : TANDEM_OK;
 }
 
-/* Patterns of the form ` {2,}`, ` +`, `\s{2,}` and `\s+`; those in use need no more. */
-static bool read_run(replace *config, tandem_str pattern) {
-    const bool is_white = tandem__str_starts(pattern, "\\s");
-    const size_t skip = is_white ? 2 : 1;
-    if (!is_white && !tandem__str_starts(pattern, " ")) return false;
-    const tandem_str count = {pattern.ptr + skip, pattern.len - skip};
-    config->kind = is_white ? REPLACE_WHITE : REPLACE_SPACES;
-    config->count_min = 1;
-    if (tandem__str_is(count, "+")) return true;
-    if (!tandem__str_starts(count, "{") || !tandem__str_ends(count, ",}")) return false;
-    if (count.len < 4 || count.len > 6) return false;
-    int64_t value = 0;
-    const tandem_str digits = {count.ptr + 1, count.len - 3};
-    if (!tandem__number_parse_int(digits, &value) || value < 1) return false;
-    config->count_min = (uint32_t)value;
-    return true;
+/* The pattern of a Replace that is a regular expression. */
+static tandem_status read_regex(const tandem_json *json, tandem_arena *arena, replace *r,
+                                tandem_error *err) {
+    if (json->kind != TANDEM_JSON_STRING) {
+        const tandem_json_label label = tandem__json_label(json);
+        return TANDEM_FAIL(err, FORMAT, "pattern.Regex: %s, expected a string", label.text);
+    }
+    const tandem_status status = tandem__regex_compile(json->text, arena, &r->regex, err);
+    if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "pattern.Regex");
+    if (!tandem__regex_is_nullable(r->regex)) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "pattern.Regex: can match nothing, expected some text");
 }
 
 static tandem_status replace_read(const tandem_json *json, tandem_arena *arena, void *config,
@@ -66,72 +52,48 @@ static tandem_status replace_read(const tandem_json *json, tandem_arena *arena, 
     const tandem_json *const pattern = tandem__json_get(json, "pattern");
     const tandem_json *const regex = tandem__json_get(pattern, "Regex");
     TANDEM_TRY(read_text(json, "content", arena, &r->content, err));
-    if (regex == NULL) {
-        const tandem_status status = read_text(pattern, "String", arena, &r->text, err);
-        if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "pattern");
-        if (r->text.len > 0) return TANDEM_OK;
-        return TANDEM_FAIL(err, UNSUPPORTED, "pattern.String: empty, expected a text");
-    }
-    if (regex->kind == TANDEM_JSON_STRING && read_run(r, regex->text)) return TANDEM_OK;
-    const tandem_json_label label = tandem__json_label(regex);
-    return TANDEM_FAIL(err, UNSUPPORTED,
-                       "pattern.Regex: %s is not supported, expected a run like \" {2,}\"",
-                       label.text);
+    if (regex != NULL) return read_regex(regex, arena, r, err);
+    const tandem_status status = read_text(pattern, "String", arena, &r->text, err);
+    if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "pattern");
+    if (r->text.len > 0) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED, "pattern.String: empty, expected a text");
 }
 
-/* Bytes of what is looked for at `at`, or 0. */
-static size_t match(const replace *r, tandem_view in, size_t at) {
-    if (r->kind == REPLACE_TEXT) {
-        const size_t len = r->text.len;
-        if (len > in.len - at || memcmp(in.bytes + at, r->text.ptr, len) != 0) return 0;
-        return len;
+/* The next match from `*start` on: a range, empty at the end. */
+static tandem_status next_match(const replace *r, tandem_regex_search *search, tandem_view in,
+                                size_t *start, size_t *end, tandem_error *err) {
+    if (r->regex == NULL) {
+        *start = tandem__bytes_find(in.bytes, in.len, *start, r->text);
+        *end = *start == in.len ? in.len : *start + r->text.len;
+        return TANDEM_OK;
     }
-    size_t end = at;
-    uint32_t count = 0;
-    while (end < in.len) {
-        uint32_t code = 0;
-        const size_t step = tandem__utf8_decode(in.bytes + end, in.len - end, &code);
-        const bool is_white = (tandem__unicode_flags(code) & TANDEM_UNICODE_WHITE) != 0;
-        if (!(code == ' ' || (r->kind == REPLACE_WHITE && is_white))) break;
-        end += step;
-        count++;
-    }
-    return count >= r->count_min ? end - at : 0;
-}
-
-/* Where a match may begin, from `at` on. */
-static size_t next_candidate(const replace *r, tandem_view in, size_t at) {
-    if (r->kind == REPLACE_WHITE) return at;
-    const int first = r->kind == REPLACE_TEXT ? (uint8_t)r->text.ptr[0] : ' ';
-    const uint8_t *const found = memchr(in.bytes + at, first, in.len - at);
-    return found == NULL ? in.len : (size_t)(found - in.bytes);
+    bool found = false;
+    TANDEM_TRY(tandem__regex_next(search, &found, err));
+    *start = found ? search->start : in.len;
+    *end = found ? search->end : in.len;
+    return TANDEM_OK;
 }
 
 /* The content comes from the last character of what it replaces. */
 static tandem_status replace_apply(const void *config, tandem_view in, tandem_normalized *out,
                                    tandem_normalizer_scratch *scratch, tandem_error *err) {
-    (void)scratch;
     const replace *const r = config;
+    tandem_regex_search search;
+    if (r->regex != NULL) {
+        TANDEM_TRY(tandem__regex_begin(&search, r->regex, &scratch->regex, in.bytes, in.len, err));
+    }
     size_t done = 0;
     TANDEM_TRY(tandem__normalized_make_explicit(out, 0, err));
-    for (size_t at = 0; at < in.len;) {
-        at = next_candidate(r, in, at);
-        if (at == in.len) break;
-        const size_t len = match(r, in, at);
-        if (len == 0) {
-            /* A run that is too short is passed whole, so that the work stays linear. */
-            at++;
-            while (r->kind == REPLACE_SPACES && at < in.len && in.bytes[at] == ' ') at++;
-            while (at < in.len && (in.bytes[at] & 0xc0) == 0x80) at++;
-            continue;
-        }
-        const uint32_t origin = out->wants_origins ? tandem__view_origin(in, at + len - 1) : 0;
-        TANDEM_TRY(tandem__normalized_append(out, in, done, at, err));
+    for (;;) {
+        size_t start = done;
+        size_t end = done;
+        TANDEM_TRY(next_match(r, &search, in, &start, &end, err));
+        TANDEM_TRY(tandem__normalized_append(out, in, done, start, err));
+        if (start == end) return TANDEM_OK;
+        const uint32_t origin = out->wants_origins ? tandem__view_origin(in, end - 1) : 0;
         TANDEM_TRY(tandem__normalized_insert(out, r->content, origin, err));
-        at += len;
-        done = at;
+        done = end;
     }
-    return tandem__normalized_append(out, in, done, in.len, err);
 }
 
 const tandem_normalizer_type tandem__normalizer_replace_type = {

@@ -8,10 +8,15 @@
 #define SEQUENCE_PARTS_MAX 64
 #define SPLITS_ROOM        256 /* words between two checks of the room */
 
-static const tandem_pretokenizer_type *const types[] = {
-    &tandem__pretokenizer_bert_type, &tandem__pretokenizer_byte_level_type,
-    &tandem__pretokenizer_metaspace_type, &tandem__pretokenizer_whitespace_type,
-    &tandem__pretokenizer_whitespace_split_type};
+static const tandem_pretokenizer_type *const types[] = {&tandem__pretokenizer_bert_type,
+                                                        &tandem__pretokenizer_byte_level_type,
+                                                        &tandem__pretokenizer_metaspace_type,
+                                                        &tandem__pretokenizer_whitespace_type,
+                                                        &tandem__pretokenizer_whitespace_split_type,
+                                                        &tandem__pretokenizer_split_type,
+                                                        &tandem__pretokenizer_digits_type,
+                                                        &tandem__pretokenizer_punctuation_type,
+                                                        &tandem__pretokenizer_delimiter_type};
 
 static tandem_status read_name(const tandem_json *json, tandem_str *name, tandem_error *err) {
     const tandem_json *const type = tandem__json_get(json, "type");
@@ -35,15 +40,16 @@ static tandem_status read_part(tandem_pretokenizer *all, const tandem_json *json
         part->config = tandem__arena_alloc(arena, types[i]->config_bytes);
         if (part->config == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for settings");
         TANDEM_TRY(types[i]->read(json, arena, part->config, err));
-        all->rewrites |= types[i]->rewrite != NULL;
+        all->is_whole |= types[i]->split == NULL;
         all->needs_origins |= types[i] == &tandem__pretokenizer_metaspace_type &&
                               tandem__metaspace_needs_origins(part->config);
         return TANDEM_OK;
     }
     return TANDEM_FAIL(
         err, UNSUPPORTED,
-        "type: \"%.*s\" is not supported, expected BertPreTokenizer, ByteLevel, Metaspace, "
-        "Whitespace, WhitespaceSplit or a Sequence of these",
+        "type: \"%.*s\" is not supported, expected BertPreTokenizer, ByteLevel, "
+        "CharDelimiterSplit, Digits, Metaspace, Punctuation, Split, Whitespace, WhitespaceSplit or "
+        "a Sequence of these",
         TANDEM_STR_ARG(name));
 }
 
@@ -87,9 +93,9 @@ bool tandem__pretokenizer_ends_in_bytes(const tandem_pretokenizer *pretokenizer)
 
 void tandem__pretokenizer_leave_bytes(tandem_pretokenizer *pretokenizer) {
     tandem__byte_level_leave_bytes(&pretokenizer->parts[pretokenizer->count - 1]);
-    pretokenizer->rewrites = false;
+    pretokenizer->is_whole = false;
     for (size_t i = 0; i < pretokenizer->count; i++) {
-        pretokenizer->rewrites |= pretokenizer->parts[i].type->rewrite != NULL;
+        pretokenizer->is_whole |= pretokenizer->parts[i].type->split == NULL;
     }
 }
 
@@ -126,12 +132,15 @@ static tandem_status split_word(const tandem_pretokenizer_part *part, tandem_vie
 
 static tandem_status run_part(const tandem_pretokenizer_part *part, tandem_view in,
                               const tandem_array *words, tandem_normalized *out,
-                              tandem_array *splits, tandem_error *err) {
+                              tandem_regex_scratch *scratch, tandem_array *splits,
+                              tandem_error *err) {
     const tandem_split *const word = words->ptr;
     splits->count = 0;
     for (size_t i = 0; i < words->count; i++) {
         if (part->type->rewrite != NULL) {
             TANDEM_TRY(part->type->rewrite(part->config, in, word[i], out, splits, err));
+        } else if (part->type->cut != NULL) {
+            TANDEM_TRY(part->type->cut(part->config, in.bytes, word[i], scratch, splits, err));
         } else {
             TANDEM_TRY(split_word(part, in, word[i], splits, err));
         }
@@ -154,7 +163,7 @@ tandem_status tandem__pretokenizer_run(const tandem_pretokenizer *pretokenizer, 
             tandem__normalized_reset(text, in.base, scratch->wants_origins);
             TANDEM_TRY(tandem__normalized_make_explicit(text, 0, err));
         }
-        TANDEM_TRY(run_part(part, in, splits, text, next, err));
+        TANDEM_TRY(run_part(part, in, splits, text, &scratch->regex, next, err));
         if (part->type->rewrite != NULL) in = tandem__normalized_view(text);
         splits = next;
     }
@@ -163,6 +172,7 @@ tandem_status tandem__pretokenizer_run(const tandem_pretokenizer *pretokenizer, 
 }
 
 void tandem__pretokenizer_scratch_deinit(tandem_pretokenizer_scratch *scratch) {
+    tandem__regex_scratch_deinit(&scratch->regex);
     for (int i = 0; i < 2; i++) {
         tandem__normalized_deinit(&scratch->texts[i]);
         tandem__array_deinit(&scratch->splits[i]);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "text/array.h"
 #include "text/normalized.h"
+#include "text/regex.h"
 
 /* A word: half-open range of bytes in normalised text, never empty. */
 typedef struct tandem_split {
@@ -24,8 +25,11 @@ typedef struct tandem_pretokenizer_type {
      * however long the text. */
     size_t (*split)(const void *config, const uint8_t *bytes, size_t end, size_t *at,
                     tandem_split *splits, size_t max);
+    /* Or, of a type that must see the whole: appends the words of the bytes `word` to `splits`. */
+    tandem_status (*cut)(const void *config, const uint8_t *bytes, tandem_split word,
+                         tandem_regex_scratch *scratch, tandem_array *splits, tandem_error *err);
     /* Or, of a type that changes text: appends what becomes of the bytes `word` of `in` to `out`
-     * and its words to `splits`. Exactly one of the two is there. */
+     * and its words to `splits`. Exactly one of the three is there. */
     tandem_status (*rewrite)(const void *config, tandem_view in, tandem_split word,
                              tandem_normalized *out, tandem_array *splits, tandem_error *err);
 } tandem_pretokenizer_type;
@@ -39,14 +43,15 @@ typedef struct tandem_pretokenizer_part {
 typedef struct tandem_pretokenizer {
     tandem_pretokenizer_part *parts;
     size_t count;
-    bool rewrites;      /* some part changes text */
+    bool is_whole;      /* some part sees all of a text at once */
     bool needs_origins; /* some part asks where a word starts */
 } tandem_pretokenizer;
 
 typedef struct tandem_pretokenizer_scratch {
     tandem_normalized texts[2];
     tandem_array splits[2]; /* tandem_split */
-    bool wants_origins;     /* set by the caller */
+    tandem_regex_scratch regex;
+    bool wants_origins; /* set by the caller */
 } tandem_pretokenizer_scratch;
 
 /* Words and where they lie; borrowed from a scratch or what went in. */
@@ -58,7 +63,11 @@ typedef struct tandem_pretokenized {
 
 extern const tandem_pretokenizer_type tandem__pretokenizer_bert_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_byte_level_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_delimiter_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_digits_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_metaspace_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_punctuation_type;
+extern const tandem_pretokenizer_type tandem__pretokenizer_split_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_type;
 extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_split_type;
 
@@ -78,9 +87,9 @@ bool tandem__pretokenizer_ends_in_bytes(const tandem_pretokenizer *pretokenizer)
 /* Of such a one: words come as the bytes that the alphabet stands for, not rewritten. */
 void tandem__pretokenizer_leave_bytes(tandem_pretokenizer *pretokenizer);
 
-/* True where tandem__pretokenizer_split will do: at most one part, which changes nothing. */
+/* True where tandem__pretokenizer_split will do: at most one part, which goes word by word. */
 static inline bool tandem__pretokenizer_is_simple(const tandem_pretokenizer *pretokenizer) {
-    return pretokenizer->count == 0 || (pretokenizer->count == 1 && !pretokenizer->rewrites);
+    return pretokenizer->count == 0 || (pretokenizer->count == 1 && !pretokenizer->is_whole);
 }
 
 size_t tandem__pretokenizer_split(const tandem_pretokenizer *pretokenizer, const uint8_t *bytes,

@@ -19,9 +19,14 @@ typedef enum tandem_unicode_flag {
     TANDEM_UNICODE_MN = 1 << 3,     /* non-spacing mark: strip_accents removes it */
     TANDEM_UNICODE_PUNCT = 1 << 4,  /* BertPreTokenizer isolates it */
     TANDEM_UNICODE_WHITE = 1 << 5,  /* White_Space: separates words, \s in a regular expression */
-    TANDEM_UNICODE_WORD = 1 << 6,   /* \w in a regular expression */
+    TANDEM_UNICODE_WORD = 1 << 6,   /* may not touch an added token that is a single word */
     TANDEM_UNICODE_LETTER = 1 << 7, /* \p{L} there */
     TANDEM_UNICODE_NUMBER = 1 << 8, /* \p{N} there */
+    TANDEM_UNICODE_COMBINING = 1 << 9,     /* StripAccents removes it */
+    TANDEM_UNICODE_NUMERIC = 1 << 10,      /* Digits */
+    TANDEM_UNICODE_NOT_NFC = 1 << 11,      /* NFC changes it, or it may move or join others */
+    TANDEM_UNICODE_NOT_NFKC = 1 << 12,     /* the same of NFKC */
+    TANDEM_UNICODE_PATTERN_WORD = 1 << 13, /* \w in a pattern of Split or Replace */
 } tandem_unicode_flag;
 
 static inline uint32_t tandem__unicode_index(uint32_t code) {
@@ -45,6 +50,14 @@ static inline const uint32_t *tandem__unicode_nfd_of(uint32_t code) {
     const uint32_t block = tandem__unicode_nfd_block[code >> UNICODE_NFD_SHIFT];
     const uint32_t low = code & ((1u << UNICODE_NFD_SHIFT) - 1);
     const uint32_t at = tandem__unicode_nfd[(block << UNICODE_NFD_SHIFT) | low];
+    return at == 0 ? NULL : tandem__unicode_pool + at;
+}
+
+/* As nfd_of, where the compatibility decomposition is another; NULL elsewhere. */
+static inline const uint32_t *tandem__unicode_nfkd_of(uint32_t code) {
+    const uint32_t block = tandem__unicode_nfkd_block[code >> UNICODE_NFKD_SHIFT];
+    const uint32_t low = code & ((1u << UNICODE_NFKD_SHIFT) - 1);
+    const uint32_t at = tandem__unicode_nfkd[(block << UNICODE_NFKD_SHIFT) | low];
     return at == 0 ? NULL : tandem__unicode_pool + at;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the reference tokenizer makes of texts, with every option of tokenizer.json and every kind
  * of truncation: ids, types, words, offsets and tokens of tests/golden/tokenizer*.jsonl
- * (tools/make_tokenizer_golden.py). */
+ * (tools/make_tokenizer_golden.py, tools/make_parts_golden.py). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -212,10 +212,16 @@ static void test_bpe(void **state) {
     run_file("tests/golden/tokenizer_bpe.jsonl");
 }
 
+static void test_parts(void **state) {
+    (void)state;
+    run_file("tests/golden/tokenizer_parts.jsonl");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wordpiece_and_unigram),
         cmocka_unit_test(test_bpe),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 #include "text/unicode.h"
 
 #define GOLDEN     "tests/golden/tokenizer_unicode.txt"
-#define LINES      (17 * (16 + 2)) /* a plane: 16 sets of options, and two pre-tokenizers */
+#define LINES      (17 * (16 + 2 + 7)) /* a plane: options, pre-tokenizers, normalizers */
 #define FNV_START  UINT64_C(0xcbf29ce484222325)
 #define FNV_FACTOR UINT64_C(0x100000001b3)
 
@@ -31,8 +31,7 @@ static uint64_t fnv(uint64_t hash, const uint8_t *bytes, size_t len) {
     return hash;
 }
 
-static uint64_t hash_normalized(uint32_t plane, const tandem_normalizer_bert *config) {
-    const tandem_normalizer normalizer = {&tandem__normalizer_bert_type, (void *)(uintptr_t)config};
+static uint64_t hash_normalized(uint32_t plane, tandem_normalizer normalizer) {
     tandem_normalized out = {0};
     tandem_normalizer_scratch scratch = {0};
     uint64_t hash = FNV_START;
@@ -50,6 +49,24 @@ static uint64_t hash_normalized(uint32_t plane, const tandem_normalizer_bert *co
     }
     tandem__normalized_deinit(&out);
     tandem__normalizer_scratch_deinit(&scratch);
+    return hash;
+}
+
+static uint64_t hash_bert(uint32_t plane, const unsigned on[4]) {
+    tandem_normalizer_bert config = {on[0] != 0, on[1] != 0, on[2] != 0, on[3] != 0};
+    return hash_normalized(plane, (tandem_normalizer){&tandem__normalizer_bert_type, &config});
+}
+
+static uint64_t hash_named(uint32_t plane, const char *name) {
+    const tandem_json type = {
+        .kind = TANDEM_JSON_STRING, .key = TANDEM_STR("type"), .text = tandem__str(name)};
+    const tandem_json json = {.kind = TANDEM_JSON_OBJECT, .count = 1, .first = (void *)&type};
+    tandem_normalizer normalizer = {0};
+    tandem_arena arena;
+    tandem__arena_init(&arena, 1 << 16);
+    assert_int_equal(tandem__normalizer_read(&normalizer, &json, &arena, NULL), TANDEM_OK);
+    const uint64_t hash = hash_normalized(plane, normalizer);
+    tandem__arena_deinit(&arena);
     return hash;
 }
 
@@ -144,6 +161,7 @@ static void test_every_code_point(void **state) {
     while (fgets(line, sizeof line, file) != NULL) {
         unsigned plane = 0;
         unsigned on[4] = {0};
+        char name[16] = "";
         unsigned long long want = 0;
         uint64_t got = 0;
         if (sscanf(line, "%u split %llx", &plane, &want) == 2) {
@@ -152,8 +170,9 @@ static void test_every_code_point(void **state) {
             got = hash_byte_words(plane);
         } else if (sscanf(line, "%u %u %u %u %u %llx", &plane, &on[0], &on[1], &on[2], &on[3],
                           &want) == 6) {
-            const tandem_normalizer_bert config = {on[0] != 0, on[1] != 0, on[2] != 0, on[3] != 0};
-            got = hash_normalized(plane, &config);
+            got = hash_bert(plane, on);
+        } else if (sscanf(line, "%u %15[A-Za-z] %llx", &plane, name, &want) == 3) {
+            got = hash_named(plane, name);
         } else {
             assert_int_equal(line[0], '#');
             continue;
