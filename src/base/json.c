@@ -27,6 +27,10 @@ typedef struct builder {
     tandem_json *last[TANDEM_JSON_DEPTH_MAX]; /* newest child of each */
     uint32_t depth;
     tandem_str key; /* of the member that comes next */
+    const tandem_json_large *large;
+    tandem_json *kept;    /* the container under way that stays text, or NULL */
+    tandem_json *escaped; /* its newest string with an escape */
+    uint32_t kept_depth;  /* containers open inside of it */
     tandem_status status;
     tandem_error *err;
     yajl_block *blocks; /* newest */
@@ -36,6 +40,11 @@ typedef struct builder {
 static int give_up(builder *b, tandem_status status) {
     b->status = status;
     return 0;
+}
+
+static int fail_bound(builder *b) {
+    return give_up(b, TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
+                                  b->arena->bytes_max));
 }
 
 /* The bytes where they stand in the input, else a copy. */
@@ -50,8 +59,7 @@ static bool keep(builder *b, const unsigned char *bytes, size_t len, tandem_str 
 static tandem_json *add(builder *b, tandem_json_kind kind) {
     tandem_json *node = tandem__arena_alloc(b->arena, sizeof *node);
     if (node == NULL) {
-        b->status = TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
-                                b->arena->bytes_max);
+        (void)fail_bound(b);
         return NULL;
     }
     node->kind = kind;
@@ -71,12 +79,41 @@ static tandem_json *add(builder *b, tandem_json_kind kind) {
     return node;
 }
 
+/* An item of a container that stays text, or something inside of one. */
+static void count_kept(builder *b) {
+    if (b->kept_depth == 0) b->kept->count++;
+}
+
+/* Its strings and keys: those that do not stand in the input as they are. */
+static int keep_escaped(builder *b, const unsigned char *bytes, size_t len) {
+    tandem_str text = {NULL, 0};
+    if (!keep(b, bytes, len, &text)) return fail_bound(b);
+    if (text.ptr == (const char *)bytes) return 1;
+    tandem_json *node = tandem__arena_alloc(b->arena, sizeof *node);
+    if (node == NULL) return fail_bound(b);
+    *node = (tandem_json){.kind = TANDEM_JSON_STRING, .text = text};
+    if (b->escaped == NULL)
+        b->kept->escaped = node;
+    else
+        b->escaped->next = node;
+    b->escaped = node;
+    return 1;
+}
+
 static int on_null(void *ctx) {
-    return add(ctx, TANDEM_JSON_NULL) != NULL;
+    builder *b = ctx;
+    if (b->kept == NULL) return add(b, TANDEM_JSON_NULL) != NULL;
+    count_kept(b);
+    return 1;
 }
 
 static int on_bool(void *ctx, int value) {
-    tandem_json *node = add(ctx, TANDEM_JSON_BOOL);
+    builder *b = ctx;
+    if (b->kept != NULL) {
+        count_kept(b);
+        return 1;
+    }
+    tandem_json *node = add(b, TANDEM_JSON_BOOL);
     if (node == NULL) return 0;
     node->count = value != 0;
     return 1;
@@ -85,34 +122,69 @@ static int on_bool(void *ctx, int value) {
 static int on_text(builder *b, tandem_json_kind kind, const unsigned char *bytes, size_t len) {
     tandem_json *node = add(b, kind);
     if (node == NULL) return 0;
-    if (!keep(b, bytes, len, &node->text)) {
-        return give_up(b, TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
-                                      b->arena->bytes_max));
-    }
-    return 1;
+    return keep(b, bytes, len, &node->text) ? 1 : fail_bound(b);
 }
 
 static int on_number(void *ctx, const char *text, size_t len) {
-    return on_text(ctx, TANDEM_JSON_NUMBER, (const unsigned char *)text, len);
+    builder *b = ctx;
+    if (b->kept == NULL) return on_text(b, TANDEM_JSON_NUMBER, (const unsigned char *)text, len);
+    count_kept(b);
+    return 1;
 }
 
 static int on_string(void *ctx, const unsigned char *bytes, size_t len) {
-    return on_text(ctx, TANDEM_JSON_STRING, bytes, len);
+    builder *b = ctx;
+    if (b->kept == NULL) return on_text(b, TANDEM_JSON_STRING, bytes, len);
+    count_kept(b);
+    return keep_escaped(b, bytes, len);
 }
 
 static int on_key(void *ctx, const unsigned char *bytes, size_t len) {
     builder *b = ctx;
-    if (keep(b, bytes, len, &b->key)) return 1;
-    return give_up(b, TANDEM_FAIL(b->err, CAPACITY, "JSON document needs over %zu bytes",
-                                  b->arena->bytes_max));
+    if (b->kept != NULL) return keep_escaped(b, bytes, len);
+    return keep(b, bytes, len, &b->key) ? 1 : fail_bound(b);
+}
+
+/* Whether the container that was just opened, in open[depth], is one that stays text. A key that is
+ * written with escapes does not count. */
+static bool is_large(const builder *b) {
+    if (b->large == NULL || b->depth != 2 || b->open[1]->kind != TANDEM_JSON_OBJECT ||
+        !tandem__str_is(b->open[1]->key, b->large->outer)) {
+        return false;
+    }
+    const bool is_inside = b->key.ptr >= b->input.ptr && b->key.ptr < b->input.ptr + b->input.len;
+    for (size_t i = 0; is_inside && b->large->inner[i] != NULL; i++) {
+        if (tandem__str_is(b->key, b->large->inner[i])) return true;
+    }
+    return false;
+}
+
+/* The text of a member's container from its first item on: what follows the bracket. */
+static tandem_str text_inside(const builder *b) {
+    const char *at = b->key.ptr + b->key.len;
+    while (*at != '[' && *at != '{') at++; /* quote, colon and white space: yajl has seen them */
+    at++;
+    return (tandem_str){at, (size_t)(b->input.ptr + b->input.len - at)};
 }
 
 static int on_open(builder *b, tandem_json_kind kind) {
-    tandem_json *node = add(b, kind);
-    if (node == NULL) return 0;
-    if (b->depth == TANDEM_JSON_DEPTH_MAX) {
+    const uint32_t depth = b->depth + (b->kept == NULL ? 0 : 1 + b->kept_depth);
+    if (depth == TANDEM_JSON_DEPTH_MAX) {
         return give_up(b, TANDEM_FAIL(b->err, FORMAT, "JSON is nested deeper than %d levels",
                                       TANDEM_JSON_DEPTH_MAX));
+    }
+    if (b->kept != NULL) {
+        count_kept(b);
+        b->kept_depth++;
+        return 1;
+    }
+    tandem_json *node = add(b, kind);
+    if (node == NULL) return 0;
+    if (is_large(b)) {
+        node->text = text_inside(b);
+        b->kept = node;
+        b->escaped = NULL;
+        return 1;
     }
     b->open[b->depth] = node;
     b->last[b->depth] = NULL;
@@ -129,7 +201,12 @@ static int on_array(void *ctx) {
 
 static int on_close(void *ctx) {
     builder *b = ctx;
-    b->depth--;
+    if (b->kept == NULL)
+        b->depth--;
+    else if (b->kept_depth > 0)
+        b->kept_depth--;
+    else
+        b->kept = NULL;
     return 1;
 }
 
@@ -268,13 +345,19 @@ static bool run_guarded(builder *b) {
 
 tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
                                  tandem_error *err) {
+    return tandem__json_parse_large(text, NULL, arena, root, err);
+}
+
+tandem_status tandem__json_parse_large(tandem_str text, const tandem_json_large *large,
+                                       tandem_arena *arena, const tandem_json **root,
+                                       tandem_error *err) {
     const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
     if (valid != text.len) return fail_at(text, valid, "byte is not UTF-8", err);
     const size_t lone = find_lone_surrogate(text);
     if (lone != text.len) {
         return fail_at(text, lone, "half of a surrogate pair, which is no character", err);
     }
-    builder b = {.input = text, .arena = arena, .status = TANDEM_OK, .err = err};
+    builder b = {.input = text, .arena = arena, .large = large, .status = TANDEM_OK, .err = err};
     if (!run_guarded(&b)) b.status = TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
     while (b.blocks != NULL) yajl_release(&b, b.blocks->bytes);
     if (b.status == TANDEM_OK && b.root == NULL) {
@@ -282,102 +365,4 @@ tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tan
     }
     if (b.status == TANDEM_OK) *root = b.root;
     return b.status;
-}
-
-const tandem_json *tandem__json_get(const tandem_json *object, const char *key) {
-    if (object == NULL || object->kind != TANDEM_JSON_OBJECT) return NULL;
-    const tandem_str wanted = tandem__str(key);
-    const tandem_json *found = NULL;
-    TANDEM_JSON_EACH(member, object) {
-        if (tandem__str_equal(member->key, wanted)) found = member;
-    }
-    return found;
-}
-
-tandem_json_label tandem__json_label(const tandem_json *node) {
-    tandem_json_label label = {"nothing"};
-    if (node == NULL) return label;
-    const int len = node->text.len < 60 ? (int)node->text.len : 60;
-    switch (node->kind) {
-    case TANDEM_JSON_NULL:
-        (void)snprintf(label.text, sizeof label.text, "null");
-        break;
-    case TANDEM_JSON_BOOL:
-        (void)snprintf(label.text, sizeof label.text, "%s", node->count ? "true" : "false");
-        break;
-    case TANDEM_JSON_NUMBER:
-        (void)snprintf(label.text, sizeof label.text, "%.*s", len, node->text.ptr);
-        break;
-    case TANDEM_JSON_STRING:
-        (void)snprintf(label.text, sizeof label.text, "\"%.*s\"", len, node->text.ptr);
-        break;
-    case TANDEM_JSON_ARRAY:
-        (void)snprintf(label.text, sizeof label.text, "an array of %u", node->count);
-        break;
-    case TANDEM_JSON_OBJECT:
-        (void)snprintf(label.text, sizeof label.text, "an object of %u", node->count);
-        break;
-    }
-    return label;
-}
-
-static bool json_to_double(const tandem_json *node, double *value) {
-    return node != NULL && node->kind == TANDEM_JSON_NUMBER &&
-           tandem__number_parse_double(node->text, value);
-}
-
-bool tandem__json_to_int(const tandem_json *node, int64_t *value) {
-    return node != NULL && node->kind == TANDEM_JSON_NUMBER &&
-           tandem__number_parse_int(node->text, value);
-}
-
-static bool is_absent(const tandem_json *node) {
-    return node == NULL || node->kind == TANDEM_JSON_NULL;
-}
-
-static tandem_status fail_type(const char *key, const tandem_json *node, const char *expected,
-                               tandem_error *err) {
-    const tandem_json_label label = tandem__json_label(node);
-    return TANDEM_FAIL(err, FORMAT, "%s: %s, expected %s", key, label.text, expected);
-}
-
-tandem_status tandem__json_read_int(const tandem_json *object, const char *key, int64_t min,
-                                    int64_t max, int64_t *value, tandem_error *err) {
-    const tandem_json *node = tandem__json_get(object, key);
-    if (is_absent(node)) return TANDEM_OK;
-    int64_t number = 0;
-    if (!tandem__json_to_int(node, &number) || number < min || number > max) {
-        char expected[80];
-        (void)snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)min,
-                       (long long)max);
-        return fail_type(key, node, expected, err);
-    }
-    *value = number;
-    return TANDEM_OK;
-}
-
-tandem_status tandem__json_read_double(const tandem_json *object, const char *key, double *value,
-                                       tandem_error *err) {
-    const tandem_json *node = tandem__json_get(object, key);
-    if (is_absent(node)) return TANDEM_OK;
-    if (!json_to_double(node, value)) return fail_type(key, node, "a finite number", err);
-    return TANDEM_OK;
-}
-
-tandem_status tandem__json_read_bool(const tandem_json *object, const char *key, bool *value,
-                                     tandem_error *err) {
-    const tandem_json *node = tandem__json_get(object, key);
-    if (is_absent(node)) return TANDEM_OK;
-    if (node->kind != TANDEM_JSON_BOOL) return fail_type(key, node, "true or false", err);
-    *value = node->count != 0;
-    return TANDEM_OK;
-}
-
-tandem_status tandem__json_read_str(const tandem_json *object, const char *key, tandem_str *value,
-                                    tandem_error *err) {
-    const tandem_json *node = tandem__json_get(object, key);
-    if (is_absent(node)) return TANDEM_OK;
-    if (node->kind != TANDEM_JSON_STRING) return fail_type(key, node, "a string", err);
-    *value = node->text;
-    return TANDEM_OK;
 }

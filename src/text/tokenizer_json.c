@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer.json to the parts of a tokenizer. This file knows the frame; each part reads its own
- * object. Memory: the tree of the document goes when the parts are built, and a part allocates no
- * more than a small multiple of the document's size. */
+ * object. Memory: vocabularies are read from the document's text, the tree of the rest goes when
+ * the parts are built, and a part allocates no more than a small multiple of the document's size.
+ */
 #include "base/fail.h"
 #include "base/mem.h"
 #include "text/tokenizer_internal.h"
@@ -146,7 +147,8 @@ tandem_status tandem__tokenizer_read(tandem_tokenizer *tokenizer, tandem_str jso
     tandem_arena tree;
     const tandem_json *root = NULL;
     tandem__arena_init(&tree, TREE_BYTES_MAX);
-    tandem_status status = tandem__json_parse(json, &tree, &root, err);
+    static const tandem_json_large large = {"model", {"vocab", "merges", NULL}};
+    tandem_status status = tandem__json_parse_large(json, &large, &tree, &root, err);
     if (status == TANDEM_OK) status = read_parts(tokenizer, root, err);
     tandem__arena_deinit(&tree);
     return status;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -218,15 +219,209 @@ static void survives_failing_allocations(void **state) {
     fail_msg("over 100 allocations");
 }
 
+/* Containers that stay text. */
+
+static const tandem_json_large large = {"model", {"vocab", "merges", NULL}};
+
+static const tandem_json *parse_large(void **state, const char *text) {
+    const tandem_json *root = NULL;
+    tandem_error err = {0};
+    tandem_arena *arena = &((fixture *)*state)->arena;
+    if (tandem__json_parse_large(tandem__str(text), &large, arena, &root, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return root;
+}
+
+static void assert_same_node(const tandem_json *a, const tandem_json *b) {
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->count, b->count);
+    assert_true(tandem__str_equal(a->key, b->key));
+    if (a->kind == TANDEM_JSON_STRING || a->kind == TANDEM_JSON_NUMBER) {
+        assert_true(tandem__str_equal(a->text, b->text));
+    }
+}
+
+/* The walk over text meets what the tree holds: items, and their first children. */
+static void text_is_walked_as_the_tree_is(void **state) {
+    static const char *const values[] = {
+        "[]",
+        "{}",
+        " [ ] ",
+        "[1]",
+        "[[\"a\",-1.5e+3],[\"\\u00e9\\\\\\\"\",2],[\"\",0E0]]",
+        "{\"a\":0,\"\\n\":1,\"b\\\\\":2,\"\":3 , \"c\" : 4}",
+        "[true,false,null,\"x\",-0.5,[],{},[1,2,3],[1,2,3,4,5],{\"k\":[1,{\"m\":[]}],\"n\":null}]",
+        "[[[[\"\\t\",{\"\\r\":\"]\"}]],\"\\b\"],\"\\f\",\"}\"]",
+        "\n[\n  [\n\t\"a b\",\r\n 1 ] , \"#\" \n]\n",
+        "{\"a\":{\"b\":{\"c\":[1,2]},\"\\u0000d\":\"\\ud83d\\ude00\"},\"e\":[\"[{\"]}",
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char text[400];
+        (void)snprintf(text, sizeof text,
+                       "{\"a\":[{}],\"model\":{\"vocab\"\n:\t%s,\"z\":1},\"m\":2}", values[i]);
+        const tandem_json *tree = tandem__json_get(parse(state, text), "model");
+        const tandem_json *model = tandem__json_get(parse_large(state, text), "model");
+        assert_int_equal(model->count, 2);
+        assert_int_equal(tandem__json_get(model, "z")->kind, TANDEM_JSON_NUMBER);
+        const tandem_json *vocab = tandem__json_get(model, "vocab");
+        assert_null(vocab->first);
+        const tandem_json *wanted = tandem__json_get(tree, "vocab");
+        assert_same_node(vocab, wanted);
+        wanted = wanted->first;
+        TANDEM_JSON_EACH(item, vocab) {
+            assert_same_node(item, wanted);
+            const tandem_json *child = item->first;
+            const tandem_json *wanted_child = wanted->first;
+            for (int c = 0; c < TANDEM_JSON_CHILDREN_MAX && wanted_child != NULL; c++) {
+                assert_same_node(child, wanted_child);
+                child = child->next;
+                wanted_child = wanted_child->next;
+            }
+            assert_null(child);
+            wanted = wanted->next;
+        }
+        assert_null(wanted);
+    }
+}
+
+static void loops_can_be_left(void **state) {
+    static const char text[] = "{\"model\":{\"vocab\":[1,2,3,4],\"tree\":[1,2,3,4]}}";
+    const tandem_json *model = tandem__json_get(parse_large(state, text), "model");
+    static const char *const keys[] = {"vocab", "tree"};
+    for (size_t k = 0; k < 2; k++) {
+        const tandem_json *list = tandem__json_get(model, keys[k]);
+        int turns = 0;
+        int counted = 0;
+        TANDEM_JSON_EACH(item, list) {
+            turns++;
+            if (tandem__str_is(item->text, "2")) continue;
+            if (tandem__str_is(item->text, "4")) break;
+            counted++;
+        }
+        assert_int_equal(turns, 4);
+        assert_int_equal(counted, 2);
+        int pairs = 0;
+        TANDEM_JSON_EACH(a, list) {
+            TANDEM_JSON_EACH(b, list) pairs += a->text.ptr <= b->text.ptr;
+        }
+        assert_int_equal(pairs, 10);
+    }
+    assert_null(tandem__json_get(tandem__json_get(model, "vocab"), "x"));
+}
+
+/* Only root.model.vocab and root.model.merges; a name with an escape is read as usual. */
+static void only_named_containers_stay_text(void **state) {
+    const tandem_json *root =
+        parse_large(state, "{\"vocab\":[1],\"other\":{\"vocab\":[1]},\"model\":{\"words\":[1],"
+                           "\"voc\\u0061b\":[1],\"inner\":{\"vocab\":[1]},\"merges\":[1]}}");
+    const tandem_json *model = tandem__json_get(root, "model");
+    assert_non_null(tandem__json_get(root, "vocab")->first);
+    assert_non_null(tandem__json_get(tandem__json_get(root, "other"), "vocab")->first);
+    assert_non_null(tandem__json_get(model, "words")->first);
+    assert_non_null(tandem__json_get(model, "vocab")->first);
+    assert_non_null(tandem__json_get(tandem__json_get(model, "inner"), "vocab")->first);
+    assert_null(tandem__json_get(model, "merges")->first);
+    assert_non_null(parse_large(state, "[[{\"vocab\":[1]}]]"));
+    const tandem_json *scalar = parse_large(state, "{\"model\":{\"vocab\":1,\"merges\":\"a\"}}");
+    assert_true(
+        tandem__str_is(tandem__json_get(tandem__json_get(scalar, "model"), "merges")->text, "a"));
+}
+
+static tandem_status try_large(const char *text, size_t arena_bytes, tandem_error *err) {
+    tandem_arena arena;
+    tandem__arena_init(&arena, arena_bytes);
+    const tandem_json *root = NULL;
+    const tandem_status status =
+        tandem__json_parse_large(tandem__str(text), &large, &arena, &root, err);
+    tandem__arena_deinit(&arena);
+    return status;
+}
+
+static void text_is_checked_as_the_tree_is(void **state) {
+    (void)state;
+    static const char *const bad[] = {"[1,]",       "[1 2]",     "[tru]",     "{\"a\"}",
+                                      "{\"a\":1,}", "[\"\\x\"]", "[01]",      "[}",
+                                      "{1:2}",      "[[1]",      "[\"a\nb\"]"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[100];
+        tandem_error err = {0};
+        (void)snprintf(text, sizeof text, "{\"model\":{\"vocab\":%s}}", bad[i]);
+        assert_int_equal(try_large(text, ARENA_BYTES, &err), TANDEM_FORMAT);
+        assert_non_null(strstr(err.message, "not valid JSON at line "));
+    }
+    char deep[200] = "{\"model\":{\"vocab\":";
+    for (int extra = 0; extra < 2; extra++) {
+        const size_t start = strlen("{\"model\":{\"vocab\":");
+        const size_t levels = (size_t)(TANDEM_JSON_DEPTH_MAX - 2 + extra);
+        memset(deep + start, '[', levels);
+        memset(deep + start + levels, ']', levels);
+        memcpy(deep + start + 2 * levels, "}}", 3);
+        tandem_error err = {0};
+        assert_int_equal(try_large(deep, ARENA_BYTES, &err), extra ? TANDEM_FORMAT : TANDEM_OK);
+        if (extra) assert_non_null(strstr(err.message, "nested deeper than 64 levels"));
+    }
+}
+
+/* 20,000 pieces take next to no memory; strings with escapes are kept, within the bound. */
+static void text_takes_no_memory(void **state) {
+    (void)state;
+    static char text[400000];
+    for (int escapes = 0; escapes < 2; escapes++) {
+        size_t at = (size_t)snprintf(text, sizeof text, "{\"model\":{\"vocab\":[0");
+        for (int i = 0; i < 20000; i++) {
+            at += (size_t)snprintf(text + at, sizeof text - at,
+                                   escapes ? ",[\"\\n\",1]" : ",[\"a\",1.5]");
+        }
+        (void)snprintf(text + at, sizeof text - at, "]}}");
+        tandem_error err = {0};
+        assert_int_equal(try_large(text, (size_t)128 << 10, &err),
+                         escapes ? TANDEM_CAPACITY : TANDEM_OK);
+    }
+}
+
+static void large_survives_failing_allocations(void **state) {
+    (void)state;
+    static char text[300000];
+    size_t at = (size_t)snprintf(text, sizeof text, "{\"model\":{\"vocab\":[0");
+    for (int i = 0; i < 20000; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, ",[\"\\n\",1]");
+    }
+    (void)snprintf(text + at, sizeof text - at, "]}}");
+    for (uint64_t fail_at = 1; fail_at < 100; fail_at++) {
+        tandem_error err = {0};
+        tandem__mem_fail_at(fail_at);
+        const tandem_status status = try_large(text, (size_t)64 << 20, &err);
+        tandem__mem_fail_at(0);
+        if (status == TANDEM_OK) {
+            assert_true(fail_at > 8);
+            return;
+        }
+        assert_true(status == TANDEM_MEMORY || status == TANDEM_CAPACITY);
+    }
+    fail_msg("over 100 allocations");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(builds_the_tree),           TEST(last_of_repeated_keys_counts),
-        TEST(zero_bytes_inside_strings), TEST(strings_point_into_the_text),
-        TEST(refuses_what_is_no_json),   TEST(refuses_deep_nesting),
-        TEST(bounds_the_tree),           TEST(reads_integers),
-        TEST(reads_other_types),         TEST(survives_failing_allocations),
+        TEST(builds_the_tree),
+        TEST(last_of_repeated_keys_counts),
+        TEST(zero_bytes_inside_strings),
+        TEST(strings_point_into_the_text),
+        TEST(refuses_what_is_no_json),
+        TEST(refuses_deep_nesting),
+        TEST(bounds_the_tree),
+        TEST(reads_integers),
+        TEST(reads_other_types),
+        TEST(survives_failing_allocations),
+        TEST(text_is_walked_as_the_tree_is),
+        TEST(loops_can_be_left),
+        TEST(only_named_containers_stay_text),
+        TEST(text_is_checked_as_the_tree_is),
+        TEST(text_takes_no_memory),
+        TEST(large_survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
