@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include "base/fail.h"
-#include "base/mem.h"
 #include "base/number.h"
 #include "text/piece_trie.h"
 #include "text/token_model.h"
@@ -43,8 +42,7 @@ static tandem_status fail_field(const char *key, const tandem_json *field, const
 }
 
 /* A piece and its score: ["▁the", -3.4]. */
-static tandem_status read_piece(unigram *model, const tandem_json *json, tandem_trie_key *key,
-                                tandem_error *err) {
+static tandem_status read_piece(unigram *model, const tandem_json *json, tandem_error *err) {
     const tandem_json *const text = json->kind == TANDEM_JSON_ARRAY ? json->first : NULL;
     const tandem_json *const score = text == NULL ? NULL : text->next;
     const int32_t id = (int32_t)model->vocab.words_count;
@@ -55,46 +53,35 @@ static tandem_status read_piece(unigram *model, const tandem_json *json, tandem_
         return TANDEM_FAIL(err, FORMAT, "vocab: piece %d is %s, expected a text and its score", id,
                            label.text);
     }
-    TANDEM_TRY(tandem__vocab_add(&model->vocab, text->text, id, err));
-    /* The pool is smaller than the file, so that sorting stays in the caches. */
-    const tandem_vocab_word *const word = &model->vocab.words[id];
-    *key = (tandem_trie_key){{model->vocab.text + word->offset, word->len}, id};
-    return TANDEM_OK;
-}
-
-static tandem_status read_pieces(unigram *model, const tandem_json *json, tandem_trie_key *keys,
-                                 tandem_arena *arena, tandem_error *err) {
-    size_t count = 0;
-    double worst = 0;
-    TANDEM_JSON_EACH(item, json) {
-        TANDEM_TRY(read_piece(model, item, &keys[count], err));
-        if (count == 0 || model->scores[count] < worst) worst = model->scores[count];
-        count++;
-    }
-    model->unk_score = worst - UNKNOWN_PENALTY;
-    tandem__vocab_seal(&model->vocab);
-    const tandem_status status = tandem__piece_trie_init(&model->trie, keys, count, arena, err);
-    return status == TANDEM_OK ? status : tandem__fail_prefix(err, status, "vocab");
+    return tandem__vocab_add(&model->vocab, text->text, id, err);
 }
 
 static tandem_status read_vocab(unigram *model, const tandem_json *json, tandem_arena *arena,
                                 tandem_error *err) {
-    tandem_vocab_room room = {.words = json->count};
+    tandem_vocab *const vocab = &model->vocab;
+    tandem_vocab_room room = {.words = json->count, .has_trie = true};
     TANDEM_JSON_EACH(item, json) {
         if (item->kind == TANDEM_JSON_ARRAY && item->first != NULL) {
             room.text_bytes += item->first->text.len;
         }
     }
-    TANDEM_TRY(tandem__vocab_init(&model->vocab, arena, room, err));
+    TANDEM_TRY(tandem__vocab_init(vocab, arena, room, err));
     model->scores = tandem__arena_array(arena, json->count, sizeof *model->scores);
-    tandem_trie_key *const keys = tandem__mem_calloc(json->count + 1, sizeof *keys);
-    tandem_status status = TANDEM_OK;
-    if (model->scores == NULL || keys == NULL) {
-        status = TANDEM_FAIL(err, MEMORY, "no memory for %u pieces", json->count);
+    if (model->scores == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for scores");
+    double worst = 0;
+    size_t count = 0;
+    TANDEM_JSON_EACH(item, json) {
+        TANDEM_TRY(read_piece(model, item, err));
+        if (count == 0 || model->scores[count] < worst) worst = model->scores[count];
+        count++;
     }
-    if (status == TANDEM_OK) status = read_pieces(model, json, keys, arena, err);
-    tandem__mem_free(keys);
-    return status;
+    model->unk_score = worst - UNKNOWN_PENALTY;
+    const tandem_status status =
+        tandem__piece_trie_init(&model->trie, vocab->text, vocab->words, count, arena, err);
+    if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "vocab");
+    vocab->trie = &model->trie;
+    tandem__vocab_seal(vocab);
+    return TANDEM_OK;
 }
 
 static void find_bytes(unigram *model) {

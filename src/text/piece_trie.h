@@ -5,8 +5,8 @@
  *     label     -             ▁ a b ...      their bytes lie together, so that finding one among
  *                                            many is a memchr
  *
- * Built breadth first from keys that are sorted on the way, byte by byte. Ten bytes a node, one
- * node a distinct prefix. Read-only once built; any thread. */
+ * Built breadth first from sorted words. Nine bytes a node, one node a distinct prefix. Read-only
+ * once built; any thread. */
 #ifndef TANDEM_TEXT_PIECE_TRIE_H
 #define TANDEM_TEXT_PIECE_TRIE_H
 
@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "tandem/status.h"
+#include "text/vocab.h"
 
 #define TANDEM_TRIE_NONE UINT32_MAX
 
@@ -30,14 +31,13 @@ typedef struct tandem_piece_trie {
     uint32_t roots[256]; /* children of the root by byte, or TANDEM_TRIE_NONE */
 } tandem_piece_trie;
 
-typedef struct tandem_trie_key {
-    tandem_str text;
-    int32_t id;
-} tandem_trie_key;
-
-/* Reorders `keys`. TANDEM_UNSUPPORTED where two are equal. */
-tandem_status tandem__piece_trie_init(tandem_piece_trie *trie, tandem_trie_key *keys, size_t count,
+/* From `count` words in the pool `text`. TANDEM_UNSUPPORTED where two are equal. */
+tandem_status tandem__piece_trie_init(tandem_piece_trie *trie, const char *text,
+                                      const tandem_vocab_word *words, size_t count,
                                       tandem_arena *arena, tandem_error *err) TANDEM_NODISCARD;
+
+/* The id of a whole word, -1 if absent. */
+int32_t tandem__piece_trie_find(const tandem_piece_trie *trie, tandem_str word);
 
 /* The child of `node` (not the root) under `byte`, or TANDEM_TRIE_NONE. */
 static inline uint32_t tandem__piece_trie_child(const tandem_piece_trie *trie, uint32_t node,

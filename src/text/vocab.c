@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/fail.h"
+#include "text/piece_trie.h"
 
 #define PROBES_MAX 4096 /* slots in a row; more is a file made to be slow */
 
@@ -21,10 +22,13 @@ tandem_status tandem__vocab_init(tandem_vocab *vocab, tandem_arena *arena, tande
     *vocab = (tandem_vocab){.bits = bits, .id_max = -1, .empty_id = -1};
     vocab->words_max = (uint32_t)room.words;
     vocab->text_max = (uint32_t)(room.text_bytes + room.words);
-    vocab->slots = tandem__arena_array(arena, (size_t)1 << bits, sizeof *vocab->slots);
+    if (!room.has_trie) {
+        vocab->slots = tandem__arena_array(arena, (size_t)1 << bits, sizeof *vocab->slots);
+    }
     vocab->words = tandem__arena_array(arena, room.words, sizeof *vocab->words);
     vocab->text = tandem__arena_alloc(arena, vocab->text_max);
-    if (vocab->slots == NULL || vocab->words == NULL || vocab->text == NULL) {
+    const bool has_index = room.has_trie || vocab->slots != NULL;
+    if (!has_index || vocab->words == NULL || vocab->text == NULL) {
         return TANDEM_FAIL(err, MEMORY, "no memory for a vocabulary of %zu words", room.words);
     }
     return TANDEM_OK;
@@ -94,11 +98,14 @@ tandem_status tandem__vocab_add(tandem_vocab *vocab, tandem_str word, int32_t id
         vocab->empty_id = id;
         return TANDEM_OK;
     }
-    return insert(vocab, offset, len, TANDEM_VOCAB_KIND_WORD, id, err);
+    if (vocab->slots != NULL) return insert(vocab, offset, len, TANDEM_VOCAB_KIND_WORD, id, err);
+    vocab->distinct_count++;
+    return TANDEM_OK;
 }
 
 tandem_status tandem__vocab_add_inside(tandem_vocab *vocab, uint32_t skip, tandem_error *err) {
     TANDEM_ASSERT(vocab->words_count > 0);
+    TANDEM_ASSERT(vocab->slots != NULL);
     const tandem_vocab_word *const word = &vocab->words[vocab->words_count - 1];
     TANDEM_ASSERT(skip < word->len);
     return insert(vocab, word->offset + skip, word->len - skip, TANDEM_VOCAB_KIND_INSIDE, word->id,
@@ -149,6 +156,8 @@ const tandem_vocab_word *tandem__vocab_word(const tandem_vocab *vocab, int32_t i
 
 int32_t tandem__vocab_find(const tandem_vocab *vocab, tandem_str word) {
     if (word.len == 0) return vocab->empty_id;
+    if (vocab->trie != NULL) return tandem__piece_trie_find(vocab->trie, word);
+    TANDEM_ASSERT(vocab->slots != NULL);
     if (word.len >= TANDEM_VOCAB_KIND_INSIDE) return -1;
     uint8_t padded[TANDEM_VOCAB_INLINE] = {0};
     const uint8_t *bytes = (const uint8_t *)word.ptr;

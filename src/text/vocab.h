@@ -8,7 +8,10 @@
  * 64-bit numbers, one cache line and one comparison; longer keys keep a hash in place of the bytes
  * and are compared with the text pool. Keys have a kind, so that the words of a model and the
  * pieces inside of words share one table. A later entry of the same key replaces the id of an
- * earlier one. Read-only once built; any thread. */
+ * earlier one. Read-only once built; any thread.
+ *
+ * A model whose words are in a trie anyway does without the table (16 MB for 250,000 words): words
+ * are then found in the trie. */
 #ifndef TANDEM_TEXT_VOCAB_H
 #define TANDEM_TEXT_VOCAB_H
 
@@ -41,8 +44,11 @@ typedef struct tandem_vocab_word {
     uint32_t len;
 } tandem_vocab_word;
 
+struct tandem_piece_trie;
+
 typedef struct tandem_vocab {
-    tandem_vocab_slot *slots; /* [1 << bits] */
+    tandem_vocab_slot *slots;             /* [1 << bits], or NULL */
+    const struct tandem_piece_trie *trie; /* in their place; NULL until the model has built it */
     uint32_t bits;
     uint32_t slots_used;
     tandem_vocab_word *words; /* [words_count], by ascending id once sealed */
@@ -63,6 +69,7 @@ typedef struct tandem_vocab_room {
     size_t words;
     size_t text_bytes;
     size_t insides;
+    bool has_trie; /* no slots; each word comes once, or the trie refuses it */
 } tandem_vocab_room;
 tandem_status tandem__vocab_init(tandem_vocab *vocab, tandem_arena *arena, tandem_vocab_room room,
                                  tandem_error *err) TANDEM_NODISCARD;
@@ -120,7 +127,7 @@ static inline uint64_t tandem__vocab_hash(tandem_vocab_key key) {
     return hash ^ (hash >> 32);
 }
 
-/* The id of a key whose bytes (for long ones) are at `bytes`; -1 if absent. */
+/* With slots only: the id of a key whose bytes (for long ones) are at `bytes`; -1 if absent. */
 static inline int32_t tandem__vocab_find_key(const tandem_vocab *vocab, tandem_vocab_key key,
                                              const uint8_t *bytes) {
     const uint64_t mask = ((uint64_t)1 << vocab->bits) - 1;
