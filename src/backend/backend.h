@@ -95,9 +95,10 @@ typedef struct tandem_backend {
     /* Cheap, no model needed; never fails: a missing device is an answer. */
     void (*probe)(tandem_probe *probe);
 
-    /* Copies and packs the plan's weights; the plan's views are not read after it returns (its
-     * numbers and flags are: the plan itself outlives the lane). TANDEM_UNSUPPORTED names the flag
-     * or mode it lacks, TANDEM_NUMERIC a weight that is NaN or infinite, by layer and slot. */
+    /* Copies and packs the plan's weights. The plan outlives the lane, and so does the data of its
+     * word table: a lane may copy a row when a batch first needs it, and then say of a bad one at
+     * submit. Other views are not read after it returns. TANDEM_UNSUPPORTED names the flag or mode
+     * it lacks, TANDEM_NUMERIC a weight that is NaN or infinite, by layer and slot. */
     tandem_status (*open)(const tandem_plan *plan, const tandem_backend_options *options,
                           tandem_lane **lane, tandem_error *err);
 

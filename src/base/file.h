@@ -24,8 +24,9 @@ tandem_status tandem__file_map(const char *path, tandem_map *map,
                                tandem_error *err) TANDEM_NODISCARD;
 void tandem__file_unmap(tandem_map *map);
 
-/* Tells the system that the whole pages inside [offset, offset + len) are not needed now: they
- * leave the resident set, and come back from the file if they are read again. */
+/* Tells the system that [offset, offset + len) is not needed now: its pages leave the resident set,
+ * and come back from the file if they are read again. So do the pages around it, up to 2 MB, which
+ * the system may have mapped along with a page that was read. */
 void tandem__file_release(const tandem_map *map, size_t offset, size_t len);
 
 /* A file without a name in $TMPDIR (else /tmp), `len` > 0 bytes long, mapped read-only: what is

@@ -52,6 +52,21 @@ void *tandem__mem_alloc_aligned(size_t size) {
     return counted(block);
 }
 
+void *tandem__mem_alloc_sparse(size_t size) {
+    TANDEM_ASSERT(size > 0);
+    if (!may_allocate()) return NULL;
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) return NULL;
+#ifdef MADV_NOHUGEPAGE
+    (void)madvise(block, size, MADV_NOHUGEPAGE);
+#endif
+    return counted(block);
+}
+
+void tandem__mem_free_sparse(void *block, size_t size) {
+    if (block != NULL) (void)munmap(block, size);
+}
+
 void tandem__mem_free(void *block) {
     free(block);
 }

@@ -22,8 +22,14 @@ void *tandem__mem_realloc(void *block, size_t size) TANDEM_NODISCARD;
  * to use huge pages. Free with tandem__mem_free_aligned and the same size. */
 void *tandem__mem_alloc_aligned(size_t size) TANDEM_NODISCARD;
 
+/* Zeroed address space, aligned to a page: memory is taken page by page (never huge ones) when it
+ * is first written, so that a table of which little is used costs little. Free with
+ * tandem__mem_free_sparse and the same size. */
+void *tandem__mem_alloc_sparse(size_t size) TANDEM_NODISCARD;
+
 void tandem__mem_free(void *block);
 void tandem__mem_free_aligned(void *block, size_t size);
+void tandem__mem_free_sparse(void *block, size_t size);
 
 /* Test hooks. The count is of successful allocations since start. With `fail_at` = N > 0 the N-th
  * allocation from now returns NULL, once; 0 disarms. */

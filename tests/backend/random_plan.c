@@ -12,8 +12,6 @@
 
 #include "kernels/convert/convert.h"
 
-enum { VOCAB = 97 };
-
 /* splitmix64 */
 static uint32_t random_next(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
@@ -93,7 +91,7 @@ static void make_layer(random_plan *made, const random_shape *shape, int index) 
 static void make_embeddings(random_plan *made, const random_shape *shape) {
     tandem_plan *plan = &made->plan;
     const int64_t width = shape->embedding > 0 ? shape->embedding : shape->hidden;
-    plan->word = view_of(made, shape->storage, VOCAB, width, 0.0f, 1.0f);
+    plan->word = view_of(made, shape->storage, made->plan.vocab, width, 0.0f, 1.0f);
     if (shape->position == TANDEM_POSITION_ABSOLUTE ||
         shape->position == TANDEM_POSITION_RELATIVE) {
         plan->position_offset = 2;
@@ -145,7 +143,7 @@ random_plan *random_plan_make(const random_shape *shape, uint64_t seed) {
                                .heads = shape->heads,
                                .head_dim = shape->head_dim,
                                .ffn = shape->ffn,
-                               .vocab = VOCAB,
+                               .vocab = shape->vocab > 0 ? shape->vocab : 97,
                                .positions_max = shape->positions,
                                .types = shape->types,
                                .layer_count = shape->layers,

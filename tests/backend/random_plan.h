@@ -17,6 +17,7 @@ typedef struct random_shape {
     int layers;
     int positions;
     int types;
+    int vocab;     /* 0: 97 */
     int embedding; /* width of the tables; 0: hidden */
     int dense;     /* modules after pooling */
     tandem_dtype storage;
@@ -31,7 +32,7 @@ typedef struct random_shape {
 } random_shape;
 
 typedef struct random_plan {
-    tandem_plan plan; /* of 97 words */
+    tandem_plan plan;
     tandem_plan_layer layers[8];
     tandem_plan_dense dense[4];
     void *blocks[256]; /* what the views point into */

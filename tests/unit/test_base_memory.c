@@ -53,6 +53,27 @@ static void aligned_blocks_are_aligned(void **state) {
     }
 }
 
+/* 64 GB of addresses, of which three pages are memory. */
+static void sparse_blocks_are_zero(void **state) {
+    (void)state;
+    const size_t size = (size_t)64 << 30;
+    unsigned char *block = tandem__mem_alloc_sparse(size);
+    if (block == NULL) { /* a system that promises no more than it has */
+        block = tandem__mem_alloc_sparse((size_t)64 << 20);
+        assert_non_null(block);
+        tandem__mem_free_sparse(block, (size_t)64 << 20);
+    } else {
+        for (size_t at = 0; at < size; at += size / 2 - 1) {
+            assert_int_equal(block[at], 0);
+            block[at] = 1;
+        }
+        tandem__mem_free_sparse(block, size);
+    }
+    tandem__mem_fail_at(1);
+    assert_null(tandem__mem_alloc_sparse(4096));
+    tandem__mem_free_sparse(NULL, 4096);
+}
+
 static void arena_objects_are_zero_and_apart(void **state) {
     (void)state;
     tandem_arena arena;
@@ -136,6 +157,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_and_fails_on_demand),
         cmocka_unit_test(aligned_blocks_are_aligned),
+        cmocka_unit_test(sparse_blocks_are_zero),
         cmocka_unit_test(arena_objects_are_zero_and_apart),
         cmocka_unit_test(arena_keeps_its_bound),
         cmocka_unit_test(buffer_grows_to_its_ceiling),

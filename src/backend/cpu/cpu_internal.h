@@ -3,6 +3,7 @@
  *
  *     cpu.c          the table, open, submit, close
  *     cpu_weights.c  the plan's views into packed memory, in parallel
+ *     cpu_table.c    the word table, converted as it is used
  *     cpu_positions.c  tables of rotary angles and of biases on scores
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
@@ -55,9 +56,19 @@ typedef struct cpu_dense {
     cpu_norm norm;
 } cpu_dense;
 
-typedef struct cpu_weights {
-    char *memory; /* one allocation for all that follows */
+/* The rows of a large word table; see cpu_table.c. */
+typedef struct cpu_table {
+    char *rows; /* [V, H] in the lane's dtype; NULL: the table lies among the other weights */
     size_t bytes;
+    size_t row_bytes;
+    int32_t block_rows;
+    bool *is_ready; /* [V / block_rows, rounded up]; read and written under the lane's lock */
+} cpu_table;
+
+typedef struct cpu_weights {
+    char *memory; /* one allocation for all that follows but a large word table */
+    size_t bytes;
+    cpu_table table;
     tandem_embed_table word; /* in the lane's dtype */
     tandem_embed_table position;
     tandem_embed_table type;
@@ -148,6 +159,20 @@ typedef struct cpu_span {
 
 tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
 void tandem__cpu_weights_close(cpu_weights *weights);
+
+/* `count` elements into the lane's dtype (F32 or F16) by way of f32, which holds every f16 and
+ * bf16; false where one is not finite there. */
+bool tandem__cpu_copy(const tandem_kernels *kernels, void *dst, tandem_dtype dst_dtype,
+                      const void *src, tandem_dtype src_dtype, size_t count);
+
+/* A word table that is_sparse is opened here instead of being packed. fill makes the rows of the
+ * batch's ids ready: under the lane's lock, before the batch is computed; TANDEM_NUMERIC names an
+ * element that is not finite. */
+bool tandem__cpu_table_is_sparse(const cpu_lane *lane);
+tandem_status tandem__cpu_table_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
+tandem_status tandem__cpu_table_fill(cpu_lane *lane, const tandem_batch *batch,
+                                     tandem_error *err) TANDEM_NODISCARD;
+void tandem__cpu_table_close(cpu_table *table);
 
 /* See tandem_backend.explain. */
 void tandem__cpu_explain(const tandem_lane *lane, tandem_step_function *say, void *context);

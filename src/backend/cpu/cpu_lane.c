@@ -140,7 +140,7 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
         close_lane((tandem_lane *)(void *)lane);
         return status;
     }
-    lane->capabilities.weights_bytes = (int64_t)lane->weights.bytes;
+    lane->capabilities.weights_bytes = (int64_t)(lane->weights.bytes + lane->weights.table.bytes);
     lane->capabilities.workspace_bytes = (int64_t)lane->ws.bytes;
     *out = (tandem_lane *)(void *)lane;
     return TANDEM_OK;
@@ -157,8 +157,10 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
     TANDEM_TRY(tandem__batch_check(lane->plan, &lane->capabilities, batch, err));
     const cpu_run run = {.lane = lane, .batch = batch, .output = output, .out = out};
     (void)pthread_mutex_lock(&lane->lock);
-    tandem__cpu_forward(&run);
+    const tandem_status status = tandem__cpu_table_fill(lane, batch, err);
+    if (status == TANDEM_OK) tandem__cpu_forward(&run);
     (void)pthread_mutex_unlock(&lane->lock);
+    if (status != TANDEM_OK) return status;
     *ticket = atomic_fetch_add_explicit(&lane->tickets, 1, memory_order_relaxed) + 1;
     return TANDEM_OK;
 }

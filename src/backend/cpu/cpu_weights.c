@@ -2,8 +2,8 @@
 /* Packing: the plan is walked twice, first to count bytes and pieces, then to place each tensor and
  * to list the pieces of it that a thread copies at a time. The pieces are worked off by the pool;
  * each gives its source pages back when it is done, so that the file and the packed weights are
- * never both resident. A piece that meets a NaN or an infinity is remembered, the first in the
- * plan's order wins. */
+ * never both resident. A large word table is not packed but converted as it is used (cpu_table.c).
+ * A piece that meets a NaN or an infinity is remembered, the first in the plan's order wins. */
 #include <stdint.h>
 #include <stdio.h>
 
@@ -197,7 +197,8 @@ static void take_all(weight_walk *walk) {
     const tandem_plan *plan = walk->lane->plan;
     cpu_weights *weights = &walk->lane->weights;
     walk->layer = -1;
-    weights->word = take_table(walk, &plan->word, "embeddings.word");
+    if (weights->table.rows == NULL)
+        weights->word = take_table(walk, &plan->word, "embeddings.word");
     if (plan->position_rows.data != NULL)
         weights->position = take_table(walk, &plan->position_rows, "embeddings.position");
     if (plan->types > 0) weights->type = take_table(walk, &plan->type_rows, "embeddings.type");
@@ -240,32 +241,33 @@ static bool halves_are_finite(const uint16_t *values, size_t count) {
     return largest != 0x7c00u;
 }
 
-/* At most TABLE_CHUNK elements; by way of f32, which holds every f16 and bf16. */
-static bool copy_chunk(const tandem_kernels *kernels, const weight_piece *piece, size_t at,
-                       size_t count) {
+/* At most TABLE_CHUNK elements. */
+static bool copy_chunk(const tandem_kernels *kernels, void *dst, tandem_dtype dst_dtype,
+                       const void *src, tandem_dtype src_dtype, size_t count) {
     float values[TABLE_CHUNK];
-    const char *src = (const char *)piece->src + at * tandem__dtype_bytes(piece->src_dtype);
-    if (piece->dst_dtype == TANDEM_DTYPE_F32) {
-        float *dst = (float *)piece->dst + at;
-        tandem_convert_to_f32(&kernels->convert, dst, src, piece->src_dtype, count);
+    if (dst_dtype == TANDEM_DTYPE_F32) {
+        tandem_convert_to_f32(&kernels->convert, dst, src, src_dtype, count);
         return tandem__floats_are_finite(dst, count);
     }
-    uint16_t *dst = (uint16_t *)piece->dst + at;
-    if (piece->src_dtype == TANDEM_DTYPE_F32) {
+    if (src_dtype == TANDEM_DTYPE_F32) {
         kernels->convert.f32_f16(dst, src, count);
     } else {
-        tandem_convert_to_f32(&kernels->convert, values, src, piece->src_dtype, count);
+        tandem_convert_to_f32(&kernels->convert, values, src, src_dtype, count);
         kernels->convert.f32_f16(dst, values, count);
     }
     return halves_are_finite(dst, count);
 }
 
-static bool copy_piece(const tandem_kernels *kernels, const weight_piece *piece) {
+bool tandem__cpu_copy(const tandem_kernels *kernels, void *dst, tandem_dtype dst_dtype,
+                      const void *src, tandem_dtype src_dtype, size_t count) {
+    const size_t dst_bytes = tandem__dtype_bytes(dst_dtype);
+    const size_t src_bytes = tandem__dtype_bytes(src_dtype);
     bool is_finite = true;
-    for (size_t at = 0; at < piece->count; at += TABLE_CHUNK) {
-        const size_t left = piece->count - at;
-        const size_t count = left < TABLE_CHUNK ? left : TABLE_CHUNK;
-        if (!copy_chunk(kernels, piece, at, count)) is_finite = false;
+    for (size_t at = 0; at < count; at += TABLE_CHUNK) {
+        const size_t part = count - at < TABLE_CHUNK ? count - at : TABLE_CHUNK;
+        char *to = (char *)dst + at * dst_bytes;
+        const char *from = (const char *)src + at * src_bytes;
+        if (!copy_chunk(kernels, to, dst_dtype, from, src_dtype, part)) is_finite = false;
     }
     return is_finite;
 }
@@ -277,7 +279,8 @@ static void pack_piece(void *context, int tile, int worker) {
     const tandem_plan *plan = walk->lane->plan;
     (void)worker;
     const bool is_finite = piece->matrix == NULL
-                               ? copy_piece(kernels, piece)
+                               ? tandem__cpu_copy(kernels, piece->dst, piece->dst_dtype, piece->src,
+                                                  piece->src_dtype, piece->count)
                                : tandem_gemm_pack(&kernels->gemm, piece->matrix, piece->column,
                                                   piece->src, piece->src_dtype, piece->rows);
     int failed = atomic_load(&walk->failed);
@@ -326,6 +329,7 @@ tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) {
     cpu_weights *weights = &lane->weights;
     weight_walk walk = {.lane = lane};
     TANDEM_TRY(allocate(lane->plan, weights, err));
+    if (tandem__cpu_table_is_sparse(lane)) TANDEM_TRY(tandem__cpu_table_open(lane, err));
     take_all(&walk);
     weights->bytes = walk.bytes;
     weights->memory = tandem__mem_alloc_aligned(weights->bytes);
@@ -346,6 +350,7 @@ tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) {
 
 void tandem__cpu_weights_close(cpu_weights *weights) {
     if (weights->memory != NULL) tandem__mem_free_aligned(weights->memory, weights->bytes);
+    tandem__cpu_table_close(&weights->table);
     tandem__mem_free(weights->layers);
     tandem__mem_free(weights->dense);
     *weights = (cpu_weights){.memory = NULL};
