@@ -100,16 +100,62 @@ static tandem_status open_source(const tandem_engine_options *options, tandem_en
         return tandem__source_random(options->shape, 1, &engine->source, err);
     }
     const char *model = options->model == NULL ? DEFAULT_MODEL : options->model;
-    TANDEM_TRY(tandem__source_open(model, &engine->source, err));
-    return tandem_tokenizer_open(engine->source->tokenizer_path, &engine->tokenizer, err);
+    return tandem__source_open(model, &engine->source, err);
 }
 
 static tandem_status check_vocabulary(const tandem_engine *engine, tandem_error *err) {
-    if (engine->tokenizer == NULL) return TANDEM_OK;
     const int32_t size = tandem_tokenizer_vocab_size(engine->tokenizer);
     if (size <= engine->source->plan->vocab) return TANDEM_OK;
     return TANDEM_FAIL(err, FORMAT, "%s: %d tokens, but the embedding table has %d rows",
                        engine->source->tokenizer_path, size, engine->source->plan->vocab);
+}
+
+/* The tokenizer, opened while the lane packs its weights: for models of many languages it takes the
+ * longer time of the two. */
+typedef struct tokenizer_job {
+    tandem_engine *engine;
+    tandem_status status;
+    tandem_error err;
+} tokenizer_job;
+
+static void *open_tokenizer(void *context) {
+    tokenizer_job *job = context;
+    tandem_engine *engine = job->engine;
+    job->status =
+        tandem_tokenizer_open(engine->source->tokenizer_path, &engine->tokenizer, &job->err);
+    if (job->status == TANDEM_OK) job->status = check_vocabulary(engine, &job->err);
+    return NULL;
+}
+
+static tandem_status open_lane(const tandem_engine_options *options, tandem_engine *engine,
+                               tandem_error *err) {
+    engine_lane *lane = NULL;
+    char reason[PIPELINE_REASON_BYTES];
+    return tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err);
+}
+
+/* Of two errors the tokenizer's is told, whichever came first. With one thread, or where the system
+ * gives no other, one after the other. */
+static tandem_status open_both(const tandem_engine_options *options, tandem_engine *engine,
+                               tandem_error *err) {
+    if (options->shape != NULL) return open_lane(options, engine, err);
+    tokenizer_job job = {.engine = engine};
+    tandem_error lane_err = {0};
+    tandem_status lane_status = TANDEM_OK;
+    pthread_t thread;
+    if (tandem__pool_threads(engine->pool) > 1 &&
+        pthread_create(&thread, NULL, open_tokenizer, &job) == 0) {
+        lane_status = open_lane(options, engine, &lane_err);
+        (void)pthread_join(thread, NULL);
+    } else {
+        (void)open_tokenizer(&job);
+        if (job.status == TANDEM_OK) lane_status = open_lane(options, engine, &lane_err);
+    }
+    const tandem_status status = job.status != TANDEM_OK ? job.status : lane_status;
+    if (status != TANDEM_OK && err != NULL && err->status == TANDEM_OK) {
+        *err = job.status != TANDEM_OK ? job.err : lane_err;
+    }
+    return status;
 }
 
 static tandem_status set_limits(const tandem_engine_options *options, tandem_engine *engine,
@@ -175,13 +221,10 @@ static tandem_status engine_fill(const tandem_engine_options *options, tandem_en
     }
     TANDEM_TRY(tandem__pool_open(options->threads, &engine->pool, err));
     TANDEM_TRY(open_source(options, engine, err));
-    TANDEM_TRY(check_vocabulary(engine, err));
     TANDEM_TRY(set_limits(options, engine, err));
     TANDEM_TRY(settle_dtype(engine, options->lane, err));
     TANDEM_TRY(list_prompts(engine, err));
-    engine_lane *lane = NULL;
-    char reason[PIPELINE_REASON_BYTES];
-    return tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err);
+    return open_both(options, engine, err);
 }
 
 tandem_status tandem_engine_open(const tandem_engine_options *options, tandem_engine **engine,
