@@ -5,6 +5,9 @@ import itertools
 import json
 
 
+UNNAMED = "shared ids"  # variants of such a name have ids, but no tokens that could be compared
+
+
 def alphabet():
     """The character of each byte, as GPT-2 has it."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -168,8 +171,9 @@ def byte_models(whole, changed, byte_level):
     yield "few merges", other(merges=merges[:len(merges) // 3] + merges[:len(merges) // 4])
     yield "empty affixes", other(continuing_subword_prefix="", end_of_word_suffix="", dropout=0.0)
     twins = vocab | {t: i - 1 for t, i in vocab.items() if i % 7 == 6 and len(t) > 1}
-    yield "shared ids", other(vocab=twins)
-    yield "shared ids, ignore_merges", other(vocab=twins, ignore_merges=True)
+    for ignore in (False, True):  # the texts of such tokens, and what they trim, are by chance
+        yield f"{UNNAMED}, ignore_merges {ignore}", changed(
+            model=model | dict(vocab=twins, ignore_merges=ignore), post_processor=None)
     gone = {CHARS[b] for b in (0x20, 0x61, 0xC3, 0xE4, 0x31)}
     few = {t: i for t, i in vocab.items() if not gone & set(t)}
     kept = [m for m in merges if not gone & set(m[0] + m[1])]

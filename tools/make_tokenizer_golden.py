@@ -175,6 +175,8 @@ def rows_of(base, rng, prefix, share=24):
     words = cases.vocab_words(json.loads(base))
     fixed = [t for t in cases.fixed_texts() if len(t) <= 120]
     for index, (name, text) in enumerate(cases.variants(base)):
+        if bpe_cases.UNNAMED in name:
+            continue
         yield dict(name=prefix + name, tokenizer=text)
         tokenizer = Tokenizer.from_str(text)
         texts = fixed if index == 0 else []

@@ -42,7 +42,7 @@ tandem_status tandem__bpe_merges_init(tandem_bpe_merges *merges, size_t count, t
         return TANDEM_FAIL(err, MEMORY, "no memory for %zu merges", count);
     }
     for (size_t i = 0; i < slots; i++) {
-        merges->slots[i] = (tandem_bpe_slot){UINT64_MAX, TANDEM_BPE_NO_RANK, -1};
+        merges->slots[i] = (tandem_bpe_slot){UINT64_MAX, TANDEM_BPE_NO_MERGE};
     }
     return TANDEM_OK;
 }
@@ -57,8 +57,8 @@ tandem_status tandem__bpe_merges_add(tandem_bpe_merges *merges, int32_t left, in
     TANDEM_ASSERT(merges->count < mask);
     for (int probes = 0;; probes++, at++) {
         tandem_bpe_slot *const slot = &merges->slots[at & mask];
-        if (slot->pair == pair || slot->rank == TANDEM_BPE_NO_RANK) {
-            *slot = (tandem_bpe_slot){pair, merges->count, made};
+        if (slot->pair == pair || slot->merge == TANDEM_BPE_NO_MERGE) {
+            *slot = (tandem_bpe_slot){pair, (uint64_t)merges->count << 32 | (uint32_t)made};
             merges->filter[bit >> 6] |= (uint64_t)1 << (bit & 63);
             merges->made[merges->count++] = made;
             return TANDEM_OK;
@@ -70,25 +70,27 @@ tandem_status tandem__bpe_merges_add(tandem_bpe_merges *merges, int32_t left, in
 }
 
 uint32_t tandem__bpe_merge_short(const tandem_bpe_merges *merges, tandem_bpe_symbol *symbols,
-                                 uint32_t *ranks, uint32_t count) {
+                                 uint64_t *found, uint32_t count) {
     TANDEM_DCHECK(count <= TANDEM_BPE_SHORT_MAX);
     while (count > 1) {
         uint32_t best = 0;
-        for (uint32_t i = 1; i + 1 < count; i++) best = ranks[i] < ranks[best] ? i : best;
-        if (ranks[best] == TANDEM_BPE_NO_RANK) break;
-        symbols[best].id = merges->made[ranks[best]];
+        uint64_t lowest = found[0];
+        for (uint32_t i = 1; i + 1 < count; i++) {
+            /* The same rank twice is the same merge, so that the first of several stays. */
+            best = found[i] < lowest ? i : best;
+            lowest = found[i] < lowest ? found[i] : lowest;
+        }
+        if (lowest == TANDEM_BPE_NO_MERGE) break;
+        const int32_t made = (int32_t)(uint32_t)lowest;
+        symbols[best].id = made;
         count--;
         for (uint32_t i = best + 1; i < count; i++) {
             symbols[i] = symbols[i + 1];
-            ranks[i - 1] = ranks[i];
+            found[i - 1] = found[i];
         }
         symbols[count] = symbols[count + 1];
-        if (best > 0) {
-            ranks[best - 1] = tandem__bpe_rank(merges, symbols[best - 1].id, symbols[best].id);
-        }
-        if (best + 1 < count) {
-            ranks[best] = tandem__bpe_rank(merges, symbols[best].id, symbols[best + 1].id);
-        }
+        if (best > 0) found[best - 1] = tandem__bpe_find(merges, symbols[best - 1].id, made);
+        if (best + 1 < count) found[best] = tandem__bpe_find(merges, made, symbols[best + 1].id);
     }
     return count;
 }
@@ -123,13 +125,17 @@ static uint64_t heap_pop(heap *h) {
     return top;
 }
 
-static uint32_t rank_after(const tandem_bpe_merges *merges, const node *nodes, uint32_t at) {
-    return tandem__bpe_rank(merges, nodes[at].symbol.id, nodes[nodes[at].right].symbol.id);
+static uint64_t entry_of(uint64_t found, uint32_t at) {
+    return (found & ~(uint64_t)UINT32_MAX) | at;
+}
+
+static uint64_t find_after(const tandem_bpe_merges *merges, const node *nodes, uint32_t at) {
+    return tandem__bpe_find(merges, nodes[at].symbol.id, nodes[nodes[at].right].symbol.id);
 }
 
 static void push_pair(const tandem_bpe_merges *merges, const node *nodes, uint32_t at, heap *h) {
-    const uint32_t rank = rank_after(merges, nodes, at);
-    if (rank != TANDEM_BPE_NO_RANK) heap_push(h, (uint64_t)rank << 32 | at);
+    const uint64_t found = find_after(merges, nodes, at);
+    if (found != TANDEM_BPE_NO_MERGE) heap_push(h, entry_of(found, at));
 }
 
 /* Every pop that merges takes one symbol away and pushes two entries at most. */
@@ -140,8 +146,8 @@ static void run_heap(const tandem_bpe_merges *merges, node *nodes, heap *h) {
         node *const left = &nodes[at];
         if (left->is_gone || left->right == NOWHERE) continue;
         const int32_t made = merges->made[top >> 32];
-        const uint32_t rank = rank_after(merges, nodes, at);
-        if (rank == TANDEM_BPE_NO_RANK || merges->made[rank] != made) continue;
+        const uint64_t found = find_after(merges, nodes, at);
+        if (found == TANDEM_BPE_NO_MERGE || (uint32_t)found != (uint32_t)made) continue;
         node *const right = &nodes[left->right];
         right->is_gone = true;
         left->symbol.id = made;
@@ -165,8 +171,8 @@ static tandem_status merge_long(const tandem_bpe_merges *merges, tandem_bpe_symb
         nodes[i] = (node){symbols[i], i == 0 ? NOWHERE : i - 1, i + 1 < n ? i + 1 : NOWHERE, false};
     }
     for (uint32_t i = 0; i + 1 < n; i++) {
-        const uint32_t rank = rank_after(merges, nodes, i);
-        if (rank != TANDEM_BPE_NO_RANK) h.items[h.count++] = (uint64_t)rank << 32 | i;
+        const uint64_t found = find_after(merges, nodes, i);
+        if (found != TANDEM_BPE_NO_MERGE) h.items[h.count++] = entry_of(found, i);
     }
     for (size_t i = h.count / 2; i-- > 0;) sift_down(&h, i);
     run_heap(merges, nodes, &h);
@@ -184,10 +190,10 @@ tandem_status tandem__bpe_merge(const tandem_bpe_merges *merges, tandem_bpe_symb
     if (*count > TANDEM_BPE_SHORT_MAX || merges->needs_heaps) {
         return merge_long(merges, symbols, count, scratch, err);
     }
-    uint32_t ranks[TANDEM_BPE_SHORT_MAX];
+    uint64_t found[TANDEM_BPE_SHORT_MAX];
     for (uint32_t i = 0; i + 1 < *count; i++) {
-        ranks[i] = tandem__bpe_rank(merges, symbols[i].id, symbols[i + 1].id);
+        found[i] = tandem__bpe_find(merges, symbols[i].id, symbols[i + 1].id);
     }
-    *count = tandem__bpe_merge_short(merges, symbols, ranks, *count);
+    *count = tandem__bpe_merge_short(merges, symbols, found, *count);
     return TANDEM_OK;
 }

@@ -23,7 +23,7 @@ typedef struct tandem_bpe {
     bool ignores_merges;    /* of words that are in the vocabulary */
     bool takes_bytes;       /* words come as bytes, not in the alphabet of byte_level.h */
     bool has_twins;         /* different words share an id */
-    uint32_t *byte_ranks;   /* [256][256] with takes_bytes: the ranks of two bytes */
+    uint64_t *byte_pairs;   /* [256][256] with takes_bytes: what becomes of two bytes */
     int32_t singles[256];   /* ids of bytes, or of ASCII characters; -1 */
     int32_t fallbacks[256]; /* ids of <0x00> to <0xFF>; -1 */
 } tandem_bpe;

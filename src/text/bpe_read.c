@@ -187,13 +187,13 @@ static bool find_bytes(tandem_bpe *model) {
     return has_all;
 }
 
-/* Where words start: a look at a table of 256 KiB, of which few lines are in use, for each pair. */
-static tandem_status rank_bytes(tandem_bpe *model, tandem_arena *arena, tandem_error *err) {
-    model->byte_ranks = tandem__arena_array(arena, 256 * 256, sizeof *model->byte_ranks);
-    if (model->byte_ranks == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for pairs of bytes");
+/* Where words start: a look at a table of 512 KiB, of which few lines are in use, for each pair. */
+static tandem_status pair_bytes(tandem_bpe *model, tandem_arena *arena, tandem_error *err) {
+    model->byte_pairs = tandem__arena_array(arena, 256 * 256, sizeof *model->byte_pairs);
+    if (model->byte_pairs == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for pairs of bytes");
     for (unsigned pair = 0; pair < 256 * 256; pair++) {
-        model->byte_ranks[pair] =
-            tandem__bpe_rank(&model->merges, model->singles[pair >> 8], model->singles[pair & 255]);
+        model->byte_pairs[pair] =
+            tandem__bpe_find(&model->merges, model->singles[pair >> 8], model->singles[pair & 255]);
     }
     return TANDEM_OK;
 }
@@ -258,7 +258,7 @@ tandem_status tandem__bpe_prepare(void *config, bool *in_bytes, tandem_arena *ar
     model->takes_bytes = *in_bytes && is_plain && find_bytes(model);
     *in_bytes = model->takes_bytes;
     if (model->takes_bytes)
-        TANDEM_TRY(rank_bytes(model, arena, err));
+        TANDEM_TRY(pair_bytes(model, arena, err));
     else
         find_ascii(model);
     model->wholes = &model->own_wholes;

@@ -14,6 +14,8 @@
 #include "base/fail.h"
 #include "text/bpe_model.h"
 
+#define WORDS_AHEAD 8 /* look-ups under way; their table is larger than the near caches */
+
 /* The word at hand, spelled. */
 typedef struct speller {
     tandem_bpe_symbol *symbols;
@@ -115,11 +117,11 @@ static tandem_status cut(const tandem_bpe *model, const uint8_t *text, uint32_t 
     if (!model->takes_bytes || len > TANDEM_BPE_SHORT_MAX) {
         return tandem__bpe_merge(&model->merges, symbols, count, scratch, err);
     }
-    uint32_t ranks[TANDEM_BPE_SHORT_MAX];
+    uint64_t found[TANDEM_BPE_SHORT_MAX];
     for (uint32_t i = 0; i + 1 < len; i++) {
-        ranks[i] = model->byte_ranks[(unsigned)text[i] << 8 | text[i + 1]];
+        found[i] = model->byte_pairs[(unsigned)text[i] << 8 | text[i + 1]];
     }
-    *count = tandem__bpe_merge_short(&model->merges, symbols, ranks, len);
+    *count = tandem__bpe_merge_short(&model->merges, symbols, found, len);
     return TANDEM_OK;
 }
 
@@ -154,20 +156,34 @@ static tandem_status put_word(const tandem_bpe *model, const uint8_t *bytes, tan
     return TANDEM_OK;
 }
 
+/* The key of a word, whose slot is on its way after that. */
+static tandem_vocab_key fetch(const tandem_bpe *model, const uint8_t *bytes, tandem_split word) {
+    const tandem_vocab_key key =
+        tandem__vocab_key(bytes + word.start, word.end - word.start, TANDEM_VOCAB_KIND_WORD);
+    tandem__vocab_prefetch(model->wholes, key);
+    return key;
+}
+
 static tandem_status bpe_tokenize(const void *config, const uint8_t *bytes,
                                   const tandem_split *splits, size_t count, tandem_tokens *tokens,
                                   tandem_error *err) {
     const tandem_bpe *const model = config;
-    size_t end = 0; /* of the room for tokens */
+    tandem_vocab_key keys[WORDS_AHEAD]; /* of word i at i % WORDS_AHEAD */
+    size_t end = 0;                     /* of the room for tokens */
+    for (size_t i = 0; i < count && i < WORDS_AHEAD; i++) keys[i] = fetch(model, bytes, splits[i]);
     for (size_t i = 0; i < count; i++) {
         const tandem_split word = splits[i];
+        const tandem_vocab_key key = keys[i % WORDS_AHEAD];
         const size_t len = word.end - word.start;
+        if (i + WORDS_AHEAD < count) {
+            keys[i % WORDS_AHEAD] = fetch(model, bytes, splits[i + WORDS_AHEAD]);
+        }
         if (tokens->ids.count + len > end) {
             const size_t more = len + TANDEM_BPE_ROOM;
             TANDEM_TRY(tandem__tokens_reserve(tokens, more, err));
             end = tokens->ids.count + more;
         }
-        const int32_t id = find_text(model->wholes, bytes + word.start, len);
+        const int32_t id = tandem__vocab_find_key(model->wholes, key, bytes + word.start);
         if (id >= 0) {
             tandem__tokens_push(tokens, id, word);
         } else {

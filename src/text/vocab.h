@@ -127,6 +127,12 @@ static inline uint64_t tandem__vocab_hash(tandem_vocab_key key) {
     return hash ^ (hash >> 32);
 }
 
+/* Has the key's slot fetched, for a look-up some work later. */
+static inline void tandem__vocab_prefetch(const tandem_vocab *vocab, tandem_vocab_key key) {
+    const uint64_t mask = ((uint64_t)1 << vocab->bits) - 1;
+    __builtin_prefetch(&vocab->slots[tandem__vocab_hash(key) & mask]);
+}
+
 /* With slots only: the id of a key whose bytes (for long ones) are at `bytes`; -1 if absent. */
 static inline int32_t tandem__vocab_find_key(const tandem_vocab *vocab, tandem_vocab_key key,
                                              const uint8_t *bytes) {
