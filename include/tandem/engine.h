@@ -35,13 +35,16 @@ extern "C" {
 typedef struct tandem_engine tandem_engine;
 
 typedef struct tandem_engine_options {
-    const char *model;    /* a Hub name or a folder; NULL = all-MiniLM-L6-v2 */
-    const char *shape;    /* instead of a model: random weights of "bert-base" and the like */
-    const char *lane;     /* "cpu", "ref", ...; NULL or "auto" = every lane the machine has */
-    const char *dtype;    /* "f16", "f32", ...; NULL = "f16" */
-    int32_t threads;      /* compute threads; 0 = the processors this process may use */
-    int32_t max_length;   /* tokens; 0 = the model's own default; at most its positions */
-    int32_t batch_tokens; /* most tokens in one batch; 0 = chosen by the engine */
+    const char *model;         /* a Hub name or a folder; NULL = all-MiniLM-L6-v2 */
+    const char *shape;         /* instead of a model: random weights of "bert-base" and the like */
+    const char *lane;          /* "cpu", "ref", ...; NULL or "auto" = every lane the machine has */
+    const char *dtype;         /* "f16", "f32", ...; NULL = "f16" */
+    int32_t threads;           /* compute threads; 0 = the processors this process may use */
+    int32_t max_length;        /* tokens; 0 = the model's own default; at most its positions */
+    int32_t batch_tokens;      /* most tokens in one batch; 0 = chosen by the engine */
+    const char *policy;        /* "predict" (NULL as well), "rules", "rules-simple" */
+    int64_t queue_tokens_max;  /* tokens that may wait; 0 = 1 << 20 */
+    int64_t tenant_tokens_max; /* ... of one tenant; 0 = queue_tokens_max */
 } tandem_engine_options;
 
 /* Opens the model and its lanes. The error names the file and the field, or the lane and why it
@@ -143,6 +146,13 @@ typedef enum tandem_scoring {
     TANDEM_SCORING_SOFTMAX = 2,
 } tandem_scoring;
 
+/* Lower first; any integer will do. Below zero is realtime work, above zero background work. */
+typedef enum tandem_priority {
+    TANDEM_PRIORITY_REALTIME = -10,
+    TANDEM_PRIORITY_STANDARD = 0,
+    TANDEM_PRIORITY_BACKGROUND = 10,
+} tandem_priority;
+
 typedef enum tandem_fallback {
     TANDEM_FALLBACK_NEXT =
         0, /* a lane that is not there: the next one serves, and the result says so */
@@ -161,6 +171,9 @@ typedef struct tandem_request {
     const char *prompt;        /* text put before each text; wins over prompt_name */
     int32_t max_length;        /* tokens; 0 = the engine's */
     int32_t dimensions;        /* keep the first of the vector (matryoshka); 0 = the model's */
+    int32_t priority;          /* see tandem_priority */
+    double deadline_ms;        /* from now; 0 = none. What cannot meet it is refused at once */
+    const char *tenant;        /* whose bound on waiting tokens it counts against; NULL = "" */
     tandem_task task;
     tandem_fallback fallback;
     tandem_scoring scoring; /* TANDEM_TASK_CLASSIFY */
@@ -199,15 +212,19 @@ typedef struct tandem_result {
     const char *dtype;    /* static */
     char reason[120];     /* why that lane */
     uint64_t tokenize_ns; /* wall time */
-    uint64_t infer_ns;
-    int64_t tokens;                      /* computed in all */
+    uint64_t queue_ns;    /* until its first unit was on a lane */
+    uint64_t infer_ns;    /* from there to the end */
+    uint64_t retry_ns;    /* of a call refused with TANDEM_CAPACITY: when to try again */
+    int64_t tokens;       /* computed in all */
     struct tandem_result_memory *memory; /* private */
 } tandem_result;
 
 /* Blocks until every text has its result. One bad text does not fail the others: see
  * tandem_text_result.status. The call returns TANDEM_OK then, and `err` says what is wrong with
  * text result.first_failed, without its place: the caller knows where its texts came from. Fails
- * as a whole for a bad request, a missing lane or a failing device. */
+ * as a whole for a bad request, a missing lane, a device that fails on every text, with
+ * TANDEM_CAPACITY where too much waits already and with TANDEM_TIMEOUT where the deadline cannot
+ * be met or was not. On an idle lane it computes on the caller's own thread. */
 TANDEM_API tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *request,
                                              tandem_result *result,
                                              tandem_error *err) TANDEM_NODISCARD;

@@ -3,6 +3,7 @@
 #ifndef TANDEM_TANDEM_H
 #define TANDEM_TANDEM_H
 
+#include "tandem/call.h"
 #include "tandem/dtype.h"
 #include "tandem/engine.h"
 #include "tandem/simulate.h"

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening and closing an engine, and which lane serves.
+/* Opening and closing an engine, and which lanes serve.
  *
- * A lane is opened when the first request needs it, except that the lane that "auto" means is
- * opened with the engine, so that its errors show at once. The reference is never chosen by itself.
- */
+ * The lanes that "auto" means are opened with the engine, so that their errors show at once; one
+ * that only a request names is opened then. The reference is never chosen by itself. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/dtype.h"
 #include "base/fail.h"
 #include "base/mem.h"
+#include "pipeline/engine_open.h"
 #include "pipeline/pipeline_internal.h"
 
 #define DEFAULT_MODEL        "sentence-transformers/all-MiniLM-L6-v2"
 #define DEFAULT_BATCH_TOKENS 1024
+#define CLOSE_WAIT_NS        ((uint64_t)1000000000)
 
 static const char *const class_words[] = {"none", "latency", "throughput", "background"};
 
@@ -41,6 +43,7 @@ static tandem_status lane_open(tandem_engine *engine, engine_lane *lane, tandem_
         if (status == TANDEM_OK) {
             lane->backend->capabilities(lane->lane, &lane->capabilities);
             atomic_store_explicit(&lane->is_open, true, memory_order_release);
+            tandem__dispatch_lane_open(engine, (int32_t)(lane - engine->lanes));
         }
     }
     (void)pthread_mutex_unlock(&engine->open_mutex);
@@ -94,6 +97,22 @@ tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tande
     return TANDEM_OK;
 }
 
+tandem_status tandem__engine_route(tandem_engine *engine, const tandem_request *request,
+                                   pipeline_job *job, char *reason, tandem_error *err) {
+    const char *name = request->lane;
+    if (is_auto(name) && !engine->is_lane_named) {
+        job->lane = SCHED_NO_LANE;
+        job->home = (int32_t)(next_lane(engine) - engine->lanes);
+        return TANDEM_OK;
+    }
+    engine_lane *lane = NULL;
+    if (is_auto(name)) name = engine->lane_name;
+    TANDEM_TRY(tandem__engine_lane(engine, name, request->fallback, &lane, reason, err));
+    job->lane = (int32_t)(lane - engine->lanes);
+    job->home = job->lane;
+    return TANDEM_OK;
+}
+
 static tandem_status open_source(const tandem_engine_options *options, tandem_engine *engine,
                                  tandem_error *err) {
     if (options->shape != NULL) {
@@ -127,29 +146,40 @@ static void *open_tokenizer(void *context) {
     return NULL;
 }
 
-static tandem_status open_lane(const tandem_engine_options *options, tandem_engine *engine,
-                               tandem_error *err) {
+/* The lane that is named, or the one that takes its place; else every lane that may serve. */
+static tandem_status open_lanes(const tandem_engine_options *options, tandem_engine *engine,
+                                tandem_error *err) {
     engine_lane *lane = NULL;
     char reason[PIPELINE_REASON_BYTES];
-    return tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err);
+    TANDEM_TRY(
+        tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err));
+    engine->is_lane_named = !is_auto(options->lane);
+    engine->lane_name = lane->backend->name;
+    for (int i = 0; i < engine->lane_count && !engine->is_lane_named; i++) {
+        engine_lane *other = &engine->lanes[i];
+        if (other->backend->lane_class == TANDEM_CLASS_NONE || !other->probe.is_available) continue;
+        if (!other->backend->has_dtype(engine->dtype)) continue;
+        TANDEM_TRY(lane_open(engine, other, err));
+    }
+    return TANDEM_OK;
 }
 
 /* Of two errors the tokenizer's is told, whichever came first. With one thread, or where the system
  * gives no other, one after the other. */
 static tandem_status open_both(const tandem_engine_options *options, tandem_engine *engine,
                                tandem_error *err) {
-    if (options->shape != NULL) return open_lane(options, engine, err);
+    if (options->shape != NULL) return open_lanes(options, engine, err);
     tokenizer_job job = {.engine = engine};
     tandem_error lane_err = {0};
     tandem_status lane_status = TANDEM_OK;
     pthread_t thread;
     if (tandem__pool_threads(engine->pool) > 1 &&
         pthread_create(&thread, NULL, open_tokenizer, &job) == 0) {
-        lane_status = open_lane(options, engine, &lane_err);
+        lane_status = open_lanes(options, engine, &lane_err);
         (void)pthread_join(thread, NULL);
     } else {
         (void)open_tokenizer(&job);
-        if (job.status == TANDEM_OK) lane_status = open_lane(options, engine, &lane_err);
+        if (job.status == TANDEM_OK) lane_status = open_lanes(options, engine, &lane_err);
     }
     const tandem_status status = job.status != TANDEM_OK ? job.status : lane_status;
     if (status != TANDEM_OK && err != NULL && err->status == TANDEM_OK) {
@@ -207,10 +237,26 @@ static tandem_status list_prompts(tandem_engine *engine, tandem_error *err) {
     return TANDEM_OK;
 }
 
-static tandem_status engine_fill(const tandem_engine_options *options, tandem_engine *engine,
-                                 tandem_error *err) {
-    int count = 0;
-    const tandem_backend *const *backends = tandem__backends(&count);
+static tandem_status set_policy(const tandem_engine_options *options, tandem_engine *engine,
+                                tandem_error *err) {
+    static const char *const words[] = {"predict", "rules", "rules-simple"};
+    const char *word = options->policy == NULL ? words[0] : options->policy;
+    int policy = 0;
+    while (policy < 3 && strcmp(words[policy], word) != 0) policy++;
+    if (policy == 3)
+        return TANDEM_FAIL(err, INVALID, "policy: \"%s\", expected predict, rules or rules-simple",
+                           word);
+    if (options->queue_tokens_max < 0 || options->tenant_tokens_max < 0)
+        return TANDEM_FAIL(err, INVALID, "queue_tokens_max and tenant_tokens_max: negative");
+    engine->policy = (sched_policy)policy;
+    engine->queue_tokens_max = options->queue_tokens_max;
+    engine->tenant_tokens_max = options->tenant_tokens_max;
+    return TANDEM_OK;
+}
+
+static tandem_status engine_fill(const tandem_engine_options *options,
+                                 const tandem_backend *const *backends, int count,
+                                 tandem_engine *engine, tandem_error *err) {
     for (int i = 0; i < count; i++) {
         engine->lanes[i].backend = backends[i];
         backends[i]->probe(&engine->lanes[i].probe);
@@ -224,18 +270,32 @@ static tandem_status engine_fill(const tandem_engine_options *options, tandem_en
     TANDEM_TRY(set_limits(options, engine, err));
     TANDEM_TRY(settle_dtype(engine, options->lane, err));
     TANDEM_TRY(list_prompts(engine, err));
+    TANDEM_TRY(set_policy(options, engine, err));
+    TANDEM_TRY(tandem__dispatch_open(engine, err));
     return open_both(options, engine, err);
 }
 
 tandem_status tandem_engine_open(const tandem_engine_options *options, tandem_engine **engine,
                                  tandem_error *err) {
+    int count = 0;
+    const tandem_backend *const *backends = tandem__backends(&count);
+    return tandem__engine_open_with(options, backends, count, engine, err);
+}
+
+tandem_status tandem__engine_open_with(const tandem_engine_options *options,
+                                       const tandem_backend *const *backends, int count,
+                                       tandem_engine **engine, tandem_error *err) {
     tandem_engine *opened = tandem__mem_calloc(1, sizeof *opened);
     if (opened == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for an engine");
-    if (pthread_mutex_init(&opened->open_mutex, NULL) != 0) {
-        tandem__mem_free(opened);
-        return TANDEM_FAIL(err, MEMORY, "no memory for a mutex");
-    }
-    const tandem_status status = engine_fill(options, opened, err);
+    bool is_made = pthread_mutex_init(&opened->open_mutex, NULL) == 0;
+    is_made = pthread_mutex_init(&opened->calls_mutex, NULL) == 0 && is_made;
+    is_made = pthread_mutex_init(&opened->dispatch.mutex, NULL) == 0 && is_made;
+    is_made = tandem__cond_init(&opened->dispatch.drained) && is_made;
+    for (int i = 0; i < TANDEM_LANES_MAX; i++)
+        is_made = tandem__cond_init(&opened->lanes[i].wake) && is_made;
+    const tandem_status status =
+        is_made ? engine_fill(options, backends, count, opened, err)
+                : TANDEM_FAIL(err, MEMORY, "no memory for the engine's mutexes");
     if (status != TANDEM_OK) {
         tandem_engine_close(opened);
         return status;
@@ -246,6 +306,10 @@ tandem_status tandem_engine_open(const tandem_engine_options *options, tandem_en
 
 void tandem_engine_close(tandem_engine *engine) {
     if (engine == NULL) return;
+    if (engine->dispatch.scheduler != NULL)
+        (void)tandem__dispatch_drain(engine, tandem__clock_ns() + CLOSE_WAIT_NS);
+    tandem__dispatch_close(engine);
+    tandem__calls_free(engine);
     for (int i = 0; i < engine->lane_count; i++) {
         if (engine->lanes[i].lane != NULL) engine->lanes[i].backend->close(engine->lanes[i].lane);
     }
@@ -253,6 +317,10 @@ void tandem_engine_close(tandem_engine *engine) {
     tandem__source_close(engine->source);
     tandem__pool_close(engine->pool);
     tandem__mem_free((void *)(uintptr_t)engine->prompt_names);
+    for (int i = 0; i < TANDEM_LANES_MAX; i++) (void)pthread_cond_destroy(&engine->lanes[i].wake);
+    (void)pthread_cond_destroy(&engine->dispatch.drained);
+    (void)pthread_mutex_destroy(&engine->dispatch.mutex);
+    (void)pthread_mutex_destroy(&engine->calls_mutex);
     (void)pthread_mutex_destroy(&engine->open_mutex);
     tandem__mem_free(engine);
 }

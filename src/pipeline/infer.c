@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One blocking request: texts or ids → units → packed batches on a lane → finished vectors.
+/* A request before and after the lanes: texts or ids → units → (dispatch.c) → finished vectors.
  *
  *     texts ─ tokenize.c ─┐
- *     ids ────────────────┴─ units ─ batches of at most batch_tokens ─ lane ─ raw rows ─ result
+ *     ids ────────────────┴─ units ─ scheduler ─ batches of several requests ─ rows ─ result
  *
  * A text is one unit, or several windows whose vectors are averaged by their tokens. Units keep the
  * order of the texts: nothing is padded, so nothing is won by sorting them. */
@@ -17,87 +17,8 @@
 #include "base/mem.h"
 #include "pipeline/pipeline_internal.h"
 
-#define TEXTS_MAX        ((size_t)1 << 24) /* of one request */
-#define RESULT_BYTES_MAX ((size_t)1 << 40)
-#define WAIT_FOREVER     UINT64_MAX
-#define SPARSE_FLOATS    ((size_t)4 << 20) /* most of one batch's rows of the whole vocabulary */
-
-/* What one request computes, settled before its first batch. */
-typedef struct infer_job {
-    tandem_engine *engine;
-    const tandem_request *request;
-    tandem_result *result;
-    engine_lane *lane;
-    tandem_output output;
-    int32_t width;      /* floats of one row as the lane gives it */
-    int32_t dimensions; /* ... and as the result keeps it */
-    bool is_normalized;
-} infer_job;
-
-static tandem_status memory_open(tandem_engine *engine, tandem_result *result, tandem_error *err) {
-    const int workers = tandem__pool_threads(engine->pool);
-    if (result->memory != NULL && result->memory->store_count >= workers) return TANDEM_OK;
-    tandem_result_deinit(result);
-    struct tandem_result_memory *memory = tandem__mem_calloc(1, sizeof *memory);
-    if (memory == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for a result");
-    memory->stores = tandem__mem_calloc((size_t)workers, sizeof *memory->stores);
-    if (memory->stores == NULL) {
-        tandem__mem_free(memory);
-        return TANDEM_FAIL(err, MEMORY, "no memory for %d workers", workers);
-    }
-    memory->store_count = workers;
-    for (int i = 0; i < workers; i++) {
-        pipeline_store *store = &memory->stores[i];
-        for (int b = 0; b < 2; b++) {
-            tandem__buffer_init(&store->text[b], STORE_BYTES_MAX);
-            tandem__buffer_init(&store->pair[b], STORE_BYTES_MAX);
-        }
-        tandem__buffer_init(&store->ids, STORE_BYTES_MAX);
-        tandem__buffer_init(&store->types, STORE_BYTES_MAX);
-        tandem__buffer_init(&store->units, STORE_BYTES_MAX);
-    }
-    tandem__buffer_init(&memory->vectors, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->texts, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->places, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->units, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->batch, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->raw, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->row_ids, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->sparse_offsets, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->sparse_ids, RESULT_BYTES_MAX);
-    tandem__buffer_init(&memory->sparse_weights, RESULT_BYTES_MAX);
-    result->memory = memory;
-    return TANDEM_OK;
-}
-
-void tandem_result_deinit(tandem_result *result) {
-    if (result == NULL || result->memory == NULL) return;
-    struct tandem_result_memory *memory = result->memory;
-    for (int i = 0; i < memory->store_count; i++) {
-        pipeline_store *store = &memory->stores[i];
-        tandem_encoding_deinit(&store->encoding);
-        for (int b = 0; b < 2; b++) {
-            tandem__buffer_deinit(&store->text[b]);
-            tandem__buffer_deinit(&store->pair[b]);
-        }
-        tandem__buffer_deinit(&store->ids);
-        tandem__buffer_deinit(&store->types);
-        tandem__buffer_deinit(&store->units);
-    }
-    tandem__mem_free(memory->stores);
-    tandem__buffer_deinit(&memory->vectors);
-    tandem__buffer_deinit(&memory->texts);
-    tandem__buffer_deinit(&memory->places);
-    tandem__buffer_deinit(&memory->units);
-    tandem__buffer_deinit(&memory->batch);
-    tandem__buffer_deinit(&memory->raw);
-    tandem__buffer_deinit(&memory->row_ids);
-    tandem__buffer_deinit(&memory->sparse_offsets);
-    tandem__buffer_deinit(&memory->sparse_ids);
-    tandem__buffer_deinit(&memory->sparse_weights);
-    tandem__mem_free(memory);
-    *result = (tandem_result){.memory = NULL};
-}
+#define TEXTS_MAX     ((size_t)1 << 24) /* of one request */
+#define SPARSE_FLOATS ((size_t)4 << 20) /* most of one batch's rows of the whole vocabulary */
 
 /* Scales [n] to length 1; a zero vector stays zero. The sum is double, in index order. */
 static void normalize(float *vector, int32_t n) {
@@ -108,17 +29,9 @@ static void normalize(float *vector, int32_t n) {
     for (int32_t i = 0; i < n; i++) vector[i] = (float)((double)vector[i] * scale);
 }
 
-/* Runs one batch and waits for it. */
-static tandem_status run_batch(engine_lane *lane, const tandem_batch *batch, tandem_output output,
-                               float *out, tandem_error *err) {
-    tandem_ticket ticket = 0;
-    TANDEM_TRY(lane->backend->submit(lane->lane, batch, output, out, &ticket, err));
-    return lane->backend->wait(lane->lane, ticket, WAIT_FOREVER, err);
-}
-
 /* Ids that the caller gives become units over store 0. */
-static tandem_status take_ids(const infer_job *job, tandem_error *err) {
-    const tandem_request *request = job->request;
+static tandem_status take_ids(const pipeline_job *job, tandem_error *err) {
+    const tandem_request *request = &job->request;
     const tandem_plan *plan = job->engine->source->plan;
     struct tandem_result_memory *memory = job->result->memory;
     pipeline_store *store = &memory->stores[0];
@@ -148,13 +61,13 @@ static tandem_status take_ids(const infer_job *job, tandem_error *err) {
 }
 
 /* Gives each unit its row and the result its vectors, all zero. */
-static tandem_status place_rows(const infer_job *job, tandem_error *err) {
+static tandem_status place_rows(const pipeline_job *job, tandem_error *err) {
     tandem_result *result = job->result;
     struct tandem_result_memory *memory = result->memory;
     pipeline_unit *units = (void *)memory->units.ptr;
     const size_t unit_count = memory->units.len / sizeof *units;
     const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
-    size_t rows = is_by_token ? 0 : job->request->count;
+    size_t rows = is_by_token ? 0 : job->request.count;
     for (size_t u = 0; u < unit_count; u++) {
         tandem_text_result *text = &result->texts[units[u].text];
         units[u].row = is_by_token ? rows : units[u].text;
@@ -169,10 +82,11 @@ static tandem_status place_rows(const infer_job *job, tandem_error *err) {
     }
     result->rows = rows;
     result->dimensions = job->dimensions;
-    memory->row_ids.len = 0;
     if (job->output == TANDEM_OUTPUT_SPARSE) return tandem__sparse_begin(result, err);
     if (is_by_token) {
+        memory->row_ids.len = 0;
         TANDEM_TRY(tandem__buffer_reserve(&memory->row_ids, (rows + 1) * sizeof(int32_t), err));
+        memset(memory->row_ids.ptr, 0, rows * sizeof(int32_t));
         result->ids = (void *)memory->row_ids.ptr;
     }
     const size_t bytes = rows * (size_t)job->dimensions * sizeof(float);
@@ -183,131 +97,8 @@ static tandem_status place_rows(const infer_job *job, tandem_error *err) {
     return TANDEM_OK;
 }
 
-/* How many units from `first` on make one batch. */
-static size_t batch_end(const infer_job *job, size_t first, size_t count, int32_t *tokens) {
-    const pipeline_unit *units = (const void *)job->result->memory->units.ptr;
-    size_t most = PIPELINE_SEQUENCES_MAX;
-    if (job->output == TANDEM_OUTPUT_SPARSE && SPARSE_FLOATS / (size_t)job->width < most)
-        most = SPARSE_FLOATS / (size_t)job->width + 1;
-    size_t end = first;
-    *tokens = 0;
-    while (end < count && end - first < most) {
-        if (end > first && *tokens + units[end].tokens > job->engine->batch_tokens) break;
-        *tokens += units[end].tokens;
-        end++;
-    }
-    return end;
-}
-
-/* Packs units [first, end) into memory->batch: offsets, skips, ids, types. */
-static tandem_status pack(const infer_job *job, size_t first, size_t end, int32_t tokens,
-                          tandem_batch *batch, tandem_error *err) {
-    struct tandem_result_memory *memory = job->result->memory;
-    const pipeline_unit *units = (const void *)memory->units.ptr;
-    const size_t sequences = end - first;
-    const size_t words = (sequences + 1) + sequences + 2 * (size_t)tokens;
-    memory->batch.len = 0;
-    TANDEM_TRY(tandem__buffer_reserve(&memory->batch, words * sizeof(int32_t), err));
-    int32_t *offsets = (void *)memory->batch.ptr;
-    int32_t *skips = offsets + sequences + 1;
-    int32_t *ids = skips + sequences;
-    int32_t *types = ids + tokens;
-    int32_t at = 0;
-    bool has_skip = false;
-    for (size_t u = first; u < end; u++) {
-        const pipeline_store *store = &memory->stores[units[u].store];
-        const size_t bytes = (size_t)units[u].tokens * sizeof(int32_t);
-        const size_t start = units[u].id_start * sizeof(int32_t);
-        offsets[u - first] = at;
-        skips[u - first] = units[u].skip;
-        has_skip = has_skip || units[u].skip > 0;
-        memcpy(ids + at, store->ids.ptr + start, bytes);
-        if (store->types.len > 0) memcpy(types + at, store->types.ptr + start, bytes);
-        at += units[u].tokens;
-    }
-    TANDEM_ASSERT(at == tokens);
-    offsets[sequences] = at;
-    *batch = (tandem_batch){
-        .ids = ids,
-        .types = job->request->pairs != NULL ? types : NULL,
-        .offsets = offsets,
-        .tokens = tokens,
-        .sequences = (int32_t)sequences,
-        .pool_skip = has_skip ? skips : NULL,
-    };
-    return TANDEM_OK;
-}
-
-static bool is_finite_row(const float *row, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        if (!isfinite(row[i])) return false;
-    }
-    return true;
-}
-
-/* Adds a lane's rows to the result. Windows of one text add up, weighted by their tokens; finish
- * divides. Only a text of several windows is weighted, so that one window keeps its bits. */
-static void scatter(const infer_job *job, size_t first, size_t end, const float *raw) {
-    tandem_result *result = job->result;
-    const pipeline_unit *units = (const void *)result->memory->units.ptr;
-    const int32_t n = job->dimensions;
-    for (size_t u = first; u < end; u++) {
-        const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
-        const int32_t rows = is_by_token ? units[u].tokens : 1;
-        tandem_text_result *text = &result->texts[units[u].text];
-        const bool is_window = !is_by_token && text->tokens != units[u].tokens;
-        for (int32_t r = 0; r < rows; r++, raw += job->width) {
-            float *to = result->vectors + (units[u].row + (size_t)r) * (size_t)n;
-            if (!is_finite_row(raw, n)) {
-                text->status = TANDEM_NUMERIC;
-            }
-            const float weight = is_window ? (float)units[u].tokens / (float)text->tokens : 1.0f;
-            for (int32_t i = 0; i < n; i++) to[i] += weight * raw[i];
-        }
-    }
-}
-
-/* Takes what a lane gave for units [first, end). */
-static tandem_status take_rows(const infer_job *job, size_t first, size_t end,
-                               const tandem_batch *batch, const float *raw, tandem_error *err) {
-    struct tandem_result_memory *memory = job->result->memory;
-    const pipeline_unit *units = (const void *)memory->units.ptr;
-    if (job->output != TANDEM_OUTPUT_SPARSE) {
-        scatter(job, first, end, raw);
-        if (job->output != TANDEM_OUTPUT_TOKENS) return TANDEM_OK;
-        return tandem__buffer_push(&memory->row_ids, batch->ids,
-                                   (size_t)batch->tokens * sizeof *batch->ids, err);
-    }
-    for (size_t u = first; u < end; u++) {
-        TANDEM_TRY(tandem__sparse_add(job->result, units[u].text,
-                                      raw + (u - first) * (size_t)job->width, job->width, err));
-    }
-    return TANDEM_OK;
-}
-
-static tandem_status run_batches(const infer_job *job, tandem_error *err) {
-    struct tandem_result_memory *memory = job->result->memory;
-    const size_t count = memory->units.len / sizeof(pipeline_unit);
-    for (size_t first = 0; first < count;) {
-        int32_t tokens = 0;
-        const size_t end = batch_end(job, first, count, &tokens);
-        tandem_batch batch;
-        TANDEM_TRY(pack(job, first, end, tokens, &batch, err));
-        const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
-        const size_t rows = is_by_token ? (size_t)tokens : end - first;
-        memory->raw.len = 0;
-        TANDEM_TRY(
-            tandem__buffer_reserve(&memory->raw, rows * (size_t)job->width * sizeof(float), err));
-        float *raw = (void *)memory->raw.ptr;
-        TANDEM_TRY(run_batch(job->lane, &batch, job->output, raw, err));
-        TANDEM_TRY(take_rows(job, first, end, &batch, raw, err));
-        first = end;
-    }
-    return job->output == TANDEM_OUTPUT_SPARSE ? tandem__sparse_end(job->result, err) : TANDEM_OK;
-}
-
 /* Rows of a text that failed are zero. */
-static void clear_text(const infer_job *job, size_t index) {
+static void clear_text(const pipeline_job *job, size_t index) {
     tandem_result *result = job->result;
     if (result->vectors == NULL) return;
     const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
@@ -318,27 +109,84 @@ static void clear_text(const infer_job *job, size_t index) {
     memset(result->vectors + first * width, 0, rows * width * sizeof(float));
 }
 
-/* Counts what failed; `err` speaks of the first. */
-static void finish(const infer_job *job, tandem_error *err) {
+/* Units that no lane could compute cost their texts. */
+static void mark_texts(const pipeline_job *job) {
     tandem_result *result = job->result;
+    const pipeline_unit *units = (const void *)result->memory->units.ptr;
+    for (uint32_t u = 0; u < job->sched.unit_count; u++) {
+        if (job->sched.unit_status[u] == TANDEM_OK) continue;
+        result->texts[units[u].text].status = (tandem_status)job->sched.unit_status[u];
+    }
+}
+
+/* Why the first text that failed did. */
+static void explain_failure(const pipeline_job *job, tandem_error *err) {
+    const tandem_status status = job->result->texts[job->result->first_failed].status;
+    if (status == TANDEM_NUMERIC) {
+        (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
+    } else if (status == TANDEM_DEVICE || status == TANDEM_TIMEOUT) {
+        if (err != NULL && job->error.status != TANDEM_OK) *err = job->error;
+        (void)TANDEM_FAIL(err, DEVICE, "no lane could compute it");
+    } else {
+        tandem__pipeline_report(job->result, err);
+    }
+}
+
+/* Counts what failed; `err` speaks of the first. */
+static void count_failures(const pipeline_job *job, tandem_error *err) {
+    tandem_result *result = job->result;
+    if (job->sched.failed_units > 0) mark_texts(job);
     for (size_t i = 0; i < result->count; i++) {
         const tandem_status status = result->texts[i].status;
         result->truncated += result->texts[i].dropped > 0;
         if (status == TANDEM_OK) continue;
         if (result->failed == 0) result->first_failed = i;
         result->failed++;
-        if (status == TANDEM_NUMERIC) clear_text(job, i); /* others' rows were never written */
+        clear_text(job, i);
     }
-    if (result->failed > 0 && result->texts[result->first_failed].status == TANDEM_NUMERIC)
-        (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
-    else if (result->failed > 0)
-        tandem__pipeline_report(result, err);
+    if (result->failed > 0) explain_failure(job, err);
+}
+
+static tandem_status fail_job(const pipeline_job *job, tandem_error *err) {
+    if (job->sched.status == TANDEM_CANCELLED)
+        return TANDEM_FAIL(err, CANCELLED, "the request was cancelled");
+    if (job->sched.status == TANDEM_TIMEOUT)
+        return TANDEM_FAIL(err, TIMEOUT, "deadline of %.3f ms passed", job->request.deadline_ms);
+    if (err != NULL && job->error.status != TANDEM_OK) *err = job->error;
+    return TANDEM_FAIL(err, DEVICE, "no lane is left to serve");
+}
+
+static void say_how(const pipeline_job *job) {
+    tandem_result *result = job->result;
+    const sched_job *done = &job->sched;
+    const int32_t index = done->served_lane == SCHED_NO_LANE ? job->home : done->served_lane;
+    const engine_lane *lane = &job->engine->lanes[index];
+    result->lane = lane->backend->name;
+    result->dtype = tandem__dtype_word(lane->capabilities.dtype);
+    if (result->reason[0] == 0 || done->reason == SCHED_REASON_FALLBACK)
+        (void)snprintf(result->reason, sizeof result->reason, "%s",
+                       tandem__reason_text(done->reason));
+    result->tokenize_ns = job->tokenized_ns - job->start_ns;
+    if (done->started_ns == 0) return;
+    result->queue_ns = done->started_ns - done->submitted_ns;
+    result->infer_ns = done->finished_ns - done->started_ns;
+}
+
+tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) {
+    tandem_result *result = job->result;
+    if (job->sched.status != TANDEM_OK) return fail_job(job, err);
+    if (job->output == TANDEM_OUTPUT_SPARSE) TANDEM_TRY(tandem__sparse_end(result, err));
+    count_failures(job, err);
+    say_how(job);
+    if (result->failed > 0 && result->failed == result->count && job->error.status != TANDEM_OK)
+        return job->error.status; // every text, on a device: the call has failed
     if (job->output == TANDEM_OUTPUT_HEAD)
-        tandem__pipeline_score(job->engine->source, job->request, result);
-    if (!job->is_normalized) return;
+        tandem__pipeline_score(job->engine->source, &job->request, result);
+    if (!job->is_normalized) return TANDEM_OK;
     for (size_t r = 0; r < result->rows; r++) {
         normalize(result->vectors + r * (size_t)job->dimensions, job->dimensions);
     }
+    return TANDEM_OK;
 }
 
 static tandem_status check_request(const tandem_engine *engine, const tandem_request *request,
@@ -369,11 +217,15 @@ static tandem_status check_request(const tandem_engine *engine, const tandem_req
     if (request->split_long && request->task != TANDEM_TASK_EMBED) {
         return TANDEM_FAIL(err, INVALID, "split_long: only texts to be embedded can be split");
     }
+    if (!(request->deadline_ms >= 0 && request->deadline_ms <= 1e9)) {
+        return TANDEM_FAIL(err, INVALID, "deadline_ms: %g, expected over 0 to 1e9 from now",
+                           request->deadline_ms);
+    }
     return TANDEM_OK;
 }
 
-static tandem_status settle(infer_job *job, tandem_error *err) {
-    const tandem_request *request = job->request;
+static tandem_status settle(pipeline_job *job, tandem_error *err) {
+    const tandem_request *request = &job->request;
     const tandem_source *source = job->engine->source;
     const tandem_plan *plan = source->plan;
     int32_t keep = request->dimensions;
@@ -417,7 +269,7 @@ static tandem_status settle(infer_job *job, tandem_error *err) {
 /* The result's per-text records, all zero. */
 static tandem_status reset_result(tandem_engine *engine, size_t count, tandem_result *result,
                                   tandem_error *err) {
-    TANDEM_TRY(memory_open(engine, result, err));
+    TANDEM_TRY(tandem__result_memory(engine, result, err));
     struct tandem_result_memory *memory = result->memory;
     *result = (tandem_result){.memory = memory, .count = count};
     memory->texts.len = 0;
@@ -428,26 +280,57 @@ static tandem_status reset_result(tandem_engine *engine, size_t count, tandem_re
     return TANDEM_OK;
 }
 
-tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *request,
-                                  tandem_result *result, tandem_error *err) {
+/* What the scheduler has to know. */
+static tandem_status set_units(pipeline_job *job, tandem_error *err) {
+    struct tandem_result_memory *memory = job->result->memory;
+    const pipeline_unit *units = (const void *)memory->units.ptr;
+    const size_t count = memory->units.len / sizeof *units;
+    if (count > UINT32_MAX) return TANDEM_FAIL(err, CAPACITY, "%zu units in one request", count);
+    memory->unit_tokens.len = 0;
+    memory->unit_status.len = 0;
+    TANDEM_TRY(tandem__buffer_reserve(&memory->unit_tokens, (count + 1) * sizeof(int32_t), err));
+    TANDEM_TRY(tandem__buffer_reserve(&memory->unit_status, count + 1, err));
+    int32_t *tokens = (void *)memory->unit_tokens.ptr;
+    for (size_t u = 0; u < count; u++) tokens[u] = units[u].tokens;
+    memset(memory->unit_status.ptr, TANDEM_OK, count);
+    const tandem_request *request = &job->request;
+    sched_job *to = &job->sched;
+    to->unit_tokens = tokens;
+    to->unit_status = (void *)memory->unit_status.ptr;
+    to->unit_count = (uint32_t)count;
+    to->texts = (uint32_t)request->count;
+    to->priority = request->priority;
+    to->lane = job->lane;
+    to->is_fallback_forbidden = request->fallback == TANDEM_FALLBACK_NONE;
+    to->kind = (uint8_t)job->output;
+    if (job->output == TANDEM_OUTPUT_SPARSE)
+        to->batch_units_max = (uint32_t)(SPARSE_FLOATS / (size_t)job->width) + 1;
+    if (request->deadline_ms > 0)
+        to->deadline_ns = job->start_ns + (uint64_t)(request->deadline_ms * 1e6);
+    return TANDEM_OK;
+}
+
+tandem_status tandem__job_prepare(tandem_engine *engine, const tandem_request *request,
+                                  tandem_result *result, pipeline_job *job, tandem_error *err) {
+    *job = (pipeline_job){.engine = engine, .request = *request, .result = result};
+    job->start_ns = tandem__clock_ns();
     TANDEM_TRY(check_request(engine, request, err));
-    infer_job job = {.engine = engine, .request = request, .result = result};
-    TANDEM_TRY(settle(&job, err));
+    TANDEM_TRY(settle(job, err));
     TANDEM_TRY(reset_result(engine, request->count, result, err));
-    TANDEM_TRY(tandem__engine_lane(engine, request->lane, request->fallback, &job.lane,
-                                   result->reason, err));
-    const uint64_t start_ns = tandem__clock_ns();
+    TANDEM_TRY(tandem__engine_route(engine, request, job, result->reason, err));
     if (request->id_offsets != NULL)
-        TANDEM_TRY(take_ids(&job, err));
+        TANDEM_TRY(take_ids(job, err));
     else
         TANDEM_TRY(tandem__pipeline_tokenize(engine, request, result, err));
-    const uint64_t tokenized_ns = tandem__clock_ns();
-    TANDEM_TRY(place_rows(&job, err));
-    TANDEM_TRY(run_batches(&job, err));
-    finish(&job, err);
-    result->lane = job.lane->backend->name;
-    result->dtype = tandem__dtype_word(job.lane->capabilities.dtype);
-    result->tokenize_ns = tokenized_ns - start_ns;
-    result->infer_ns = tandem__clock_ns() - tokenized_ns;
-    return TANDEM_OK;
+    job->tokenized_ns = tandem__clock_ns();
+    TANDEM_TRY(place_rows(job, err));
+    return set_units(job, err);
+}
+
+tandem_status tandem_engine_infer(tandem_engine *engine, const tandem_request *request,
+                                  tandem_result *result, tandem_error *err) {
+    pipeline_job job;
+    TANDEM_TRY(tandem__job_prepare(engine, request, result, &job, err));
+    if (job.sched.unit_count > 0) TANDEM_TRY(tandem__dispatch_run(&job, err));
+    return tandem__job_finish(&job, err);
 }

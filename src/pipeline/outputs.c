@@ -49,45 +49,31 @@ const char *tandem__score_word(tandem_score score) {
     return "unknown";
 }
 
-static size_t entry_count(const struct tandem_result_memory *memory) {
-    return memory->sparse_ids.len / sizeof(int32_t);
-}
-
 tandem_status tandem__sparse_begin(tandem_result *result, tandem_error *err) {
     struct tandem_result_memory *memory = result->memory;
     memory->sparse_ids.len = 0;
     memory->sparse_weights.len = 0;
     memory->sparse_offsets.len = 0;
+    memory->sparse_places.len = 0;
+    const size_t bytes = result->count * sizeof(pipeline_entries);
+    TANDEM_TRY(tandem__buffer_reserve(&memory->sparse_places, bytes + 1, err));
+    memset(memory->sparse_places.ptr, 0, bytes);
     return tandem__buffer_reserve(&memory->sparse_offsets, (result->count + 1) * sizeof(int64_t),
                                   err);
-}
-
-/* Texts before `text` that have no offset yet end where the entries end now. */
-static void offsets_until(struct tandem_result_memory *memory, size_t text) {
-    int64_t *offsets = (void *)memory->sparse_offsets.ptr;
-    size_t at = memory->sparse_offsets.len / sizeof *offsets;
-    for (; at <= text; at++) offsets[at] = (int64_t)entry_count(memory);
-    memory->sparse_offsets.len = at * sizeof *offsets;
 }
 
 tandem_status tandem__sparse_add(tandem_result *result, size_t text, const float *row,
                                  int32_t width, tandem_error *err) {
     struct tandem_result_memory *memory = result->memory;
-    offsets_until(memory, text);
     size_t count = 0;
-    bool is_finite = true;
-    for (int32_t i = 0; i < width; i++) {
-        count += row[i] != 0.0f;
-        is_finite = is_finite && isfinite(row[i]);
-    }
-    if (!is_finite) {
-        result->texts[text].status = TANDEM_NUMERIC;
-        return TANDEM_OK;
-    }
+    for (int32_t i = 0; i < width; i++) count += row[i] != 0.0f;
     TANDEM_TRY(tandem__buffer_reserve(&memory->sparse_ids, count * sizeof(int32_t), err));
     TANDEM_TRY(tandem__buffer_reserve(&memory->sparse_weights, count * sizeof(float), err));
     int32_t *ids = (void *)(memory->sparse_ids.ptr + memory->sparse_ids.len);
     float *weights = (void *)(memory->sparse_weights.ptr + memory->sparse_weights.len);
+    pipeline_entries *places = (void *)memory->sparse_places.ptr;
+    places[text] =
+        (pipeline_entries){.first = memory->sparse_ids.len / sizeof *ids, .count = count};
     size_t at = 0;
     for (int32_t i = 0; i < width && at < count; i++) {
         if (row[i] == 0.0f) continue;
@@ -100,13 +86,46 @@ tandem_status tandem__sparse_add(tandem_result *result, size_t text, const float
     return TANDEM_OK;
 }
 
+/* Puts the entries in the order of the texts: batches may have been done in another. */
+static tandem_status sort_entries(tandem_result *result, tandem_error *err) {
+    struct tandem_result_memory *memory = result->memory;
+    const pipeline_entries *places = (const void *)memory->sparse_places.ptr;
+    memory->sorted_ids.len = 0;
+    memory->sorted_weights.len = 0;
+    for (size_t i = 0; i < result->count; i++) {
+        const size_t first = places[i].first * sizeof(float);
+        const size_t bytes = places[i].count * sizeof(float);
+        TANDEM_TRY(
+            tandem__buffer_push(&memory->sorted_ids, memory->sparse_ids.ptr + first, bytes, err));
+        TANDEM_TRY(tandem__buffer_push(&memory->sorted_weights, memory->sparse_weights.ptr + first,
+                                       bytes, err));
+    }
+    const tandem_buffer ids = memory->sparse_ids;
+    const tandem_buffer weights = memory->sparse_weights;
+    memory->sparse_ids = memory->sorted_ids;
+    memory->sparse_weights = memory->sorted_weights;
+    memory->sorted_ids = ids;
+    memory->sorted_weights = weights;
+    return TANDEM_OK;
+}
+
 tandem_status tandem__sparse_end(tandem_result *result, tandem_error *err) {
     struct tandem_result_memory *memory = result->memory;
-    offsets_until(memory, result->count);
     /* Not NULL, even if no text has an entry. */
     TANDEM_TRY(tandem__buffer_reserve(&memory->sparse_ids, sizeof(int32_t), err));
     TANDEM_TRY(tandem__buffer_reserve(&memory->sparse_weights, sizeof(float), err));
-    result->sparse_offsets = (void *)memory->sparse_offsets.ptr;
+    const pipeline_entries *places = (const void *)memory->sparse_places.ptr;
+    int64_t *offsets = (void *)memory->sparse_offsets.ptr;
+    size_t at = 0;
+    bool is_sorted = true;
+    for (size_t i = 0; i < result->count; i++) {
+        offsets[i] = (int64_t)at;
+        is_sorted = is_sorted && (places[i].count == 0 || places[i].first == at);
+        at += places[i].count;
+    }
+    offsets[result->count] = (int64_t)at;
+    if (!is_sorted) TANDEM_TRY(sort_entries(result, err));
+    result->sparse_offsets = offsets;
     result->sparse_ids = (void *)memory->sparse_ids.ptr;
     result->sparse_weights = (void *)memory->sparse_weights.ptr;
     return TANDEM_OK;

@@ -9,7 +9,9 @@
 #include "backend/backend.h"
 #include "base/buffer.h"
 #include "base/pool.h"
+#include "base/wait.h"
 #include "model/model.h"
+#include "sched/sched.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
 
@@ -20,7 +22,40 @@ typedef struct engine_lane {
     tandem_lane *lane; /* written once, under the engine's mutex; read after is_open */
     _Atomic bool is_open;
     tandem_capabilities capabilities;
+    pthread_cond_t wake; /* for its workers, with the dispatch mutex */
 } engine_lane;
+
+/* Memory of one batch in flight. */
+typedef struct pipeline_slot {
+    tandem_buffer pack; /* int32_t: offsets, skips, ids, types */
+    tandem_buffer raw;  /* float: what the lane gave */
+    bool failed[SCHED_UNITS_MAX];
+} pipeline_slot;
+
+struct pipeline_job;
+
+/* The thread of one slot of a lane. */
+typedef struct pipeline_worker {
+    tandem_engine *engine;
+    int32_t lane;
+    bool is_started;
+    bool is_asleep;
+    pthread_t thread;
+} pipeline_worker;
+
+/* What runs the scheduler in real time (dispatch.c). */
+typedef struct pipeline_dispatch {
+    pthread_mutex_t mutex; /* of everything here, and of the lanes' `wake` */
+    sched *scheduler;
+    pipeline_slot *slots;                /* [lanes * SCHED_SLOTS_MAX] */
+    pipeline_worker *workers;            /* [lanes * SCHED_SLOTS_MAX] */
+    uint64_t tick_ns;                    /* when the scheduler wants to be called */
+    int32_t telling;          /* threads that are calling `finished` functions */
+    pthread_cond_t drained;              /* nothing is queued or on a lane */
+    uint64_t tenants[SCHED_TENANTS_MAX]; /* hashes of their names; 0 = free */
+    bool is_refusing;
+    bool is_closing;
+} pipeline_dispatch;
 
 struct tandem_engine {
     tandem_source *source;
@@ -33,6 +68,14 @@ struct tandem_engine {
     const char *const *prompt_names; /* [source->prompt_count] */
     int32_t max_length;
     int32_t batch_tokens; /* one batch holds at most this many, or one longer sequence */
+    sched_policy policy;
+    int64_t queue_tokens_max;
+    int64_t tenant_tokens_max;
+    bool is_lane_named;    /* "auto" means one lane alone */
+    const char *lane_name; /* ... this */
+    pipeline_dispatch dispatch;
+    struct tandem_call *free_calls;
+    pthread_mutex_t calls_mutex; /* of free_calls */
 };
 
 #define PIPELINE_REASON_BYTES sizeof(((tandem_result *)0)->reason)
@@ -79,13 +122,94 @@ struct tandem_result_memory {
     tandem_buffer texts;          /* tandem_text_result */
     tandem_buffer places;         /* pipeline_place, one a text */
     tandem_buffer units;          /* pipeline_unit, in the order of the texts */
-    tandem_buffer batch;          /* int32_t: offsets, skips, ids, types of the batch being made */
-    tandem_buffer raw;            /* float: what a lane gave for one batch */
+    tandem_buffer unit_tokens;    /* int32_t, as the scheduler wants them */
+    tandem_buffer unit_status;    /* uint8_t */
     tandem_buffer row_ids;        /* int32_t: tokens of the rows, with TANDEM_TASK_EMBED_ALL */
     tandem_buffer sparse_offsets; /* int64_t */
     tandem_buffer sparse_ids;     /* int32_t */
     tandem_buffer sparse_weights; /* float */
+    tandem_buffer sparse_places;  /* pipeline_entries, one a text */
+    tandem_buffer sorted_ids;     /* entries that came in another order than the texts' */
+    tandem_buffer sorted_weights;
+    pthread_cond_t over; /* a blocking caller waits for its job */
 };
+
+/* Entries of one text of a sparse result. */
+typedef struct pipeline_entries {
+    size_t first;
+    size_t count;
+} pipeline_entries;
+
+/* A request on its way. */
+typedef struct pipeline_job {
+    sched_job sched; /* first: a job of the scheduler is one of these */
+    tandem_engine *engine;
+    tandem_request request; /* its texts and names are not read once it is tokenized */
+    tandem_result *result;
+    tandem_output output;
+    int32_t width;      /* floats of one row as the lane gives it */
+    int32_t dimensions; /* ... and as the result keeps it */
+    int32_t lane;       /* index that was asked for, or SCHED_NO_LANE */
+    int32_t home;       /* index of a lane that it would be served by */
+    bool is_normalized;
+    bool is_over; /* with the dispatch mutex */
+    uint64_t start_ns;
+    uint64_t tokenized_ns;
+    tandem_error error;                         /* of the last batch with its units that failed */
+    void (*finished)(struct pipeline_job *job); /* instead of a waiting caller; without the mutex */
+    struct pipeline_job *next_over;
+} pipeline_job;
+
+/* result.c: the result's memory, made on its first use. */
+tandem_status tandem__result_memory(tandem_engine *engine, tandem_result *result,
+                                    tandem_error *err) TANDEM_NODISCARD;
+
+/* infer.c: everything before the scheduler, with the request's texts; everything after it. */
+tandem_status tandem__job_prepare(tandem_engine *engine, const tandem_request *request,
+                                  tandem_result *result, pipeline_job *job,
+                                  tandem_error *err) TANDEM_NODISCARD;
+tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) TANDEM_NODISCARD;
+
+/* dispatch.c */
+tandem_status tandem__dispatch_open(tandem_engine *engine, tandem_error *err) TANDEM_NODISCARD;
+void tandem__dispatch_close(tandem_engine *engine);
+
+/* Hands the job in and returns when it is over; computes on this thread where a lane is idle. */
+tandem_status tandem__dispatch_run(pipeline_job *job, tandem_error *err) TANDEM_NODISCARD;
+
+/* Hands the job in; job->finished is called when it is over. */
+tandem_status tandem__dispatch_start(pipeline_job *job, tandem_error *err) TANDEM_NODISCARD;
+
+void tandem__dispatch_cancel(pipeline_job *job);
+
+/* A lane that has been opened may serve. */
+void tandem__dispatch_lane_open(tandem_engine *engine, int32_t lane);
+
+/* True if nothing was left at `until_ns`. */
+bool tandem__dispatch_drain(tandem_engine *engine, uint64_t until_ns);
+
+/* call.c: the memory of calls that are not in use. */
+void tandem__calls_free(tandem_engine *engine);
+
+/* "earliest predicted finish" and so on; static. */
+const char *tandem__reason_text(sched_reason reason);
+
+/* batch.c: ids of the batch's units; with the dispatch mutex. */
+tandem_status tandem__batch_pack(const tandem_engine *engine, const sched_batch *batch,
+                                 pipeline_slot *slot, tandem_batch *packed,
+                                 tandem_error *err) TANDEM_NODISCARD;
+
+/* Floats that the lane gives for the batch. */
+size_t tandem__batch_floats(const tandem_engine *engine, const sched_batch *batch);
+
+/* Marks units whose rows are not finite in slot->failed; true if there is one. */
+bool tandem__batch_look(const tandem_engine *engine, const sched_batch *batch,
+                        const tandem_batch *packed, pipeline_slot *slot);
+
+/* Rows to the results of their requests; units that cannot be taken are marked as well. With the
+ * dispatch mutex. */
+bool tandem__batch_scatter(const tandem_engine *engine, const sched_batch *batch,
+                           const tandem_batch *packed, pipeline_slot *slot);
 
 /* The lane that serves `name` ("auto", NULL or a backend's), opened if need be. `reason` of 120
  * bytes is filled. TANDEM_NOT_FOUND for an unknown name, TANDEM_DEVICE where it is missing and
@@ -93,6 +217,11 @@ struct tandem_result_memory {
 tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
                                   engine_lane **lane, char *reason,
                                   tandem_error *err) TANDEM_NODISCARD;
+
+/* Sets job->lane and job->home; `reason` stays empty where the scheduler decides. */
+tandem_status tandem__engine_route(tandem_engine *engine, const tandem_request *request,
+                                   pipeline_job *job, char *reason,
+                                   tandem_error *err) TANDEM_NODISCARD;
 
 /* Fills the words of info that name the plan's choices. */
 void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info);
@@ -109,8 +238,7 @@ void tandem__pipeline_score(const tandem_source *source, const tandem_request *r
                             tandem_result *result);
 const char *tandem__score_word(tandem_score score);
 
-/* Entries of the rows of a sparse result, in the order of the texts; one that was left out has
- * none. A row that is not finite makes its text TANDEM_NUMERIC. */
+/* Entries of the rows of a sparse result, in any order; a text that was left out has none. */
 tandem_status tandem__sparse_begin(tandem_result *result, tandem_error *err) TANDEM_NODISCARD;
 tandem_status tandem__sparse_add(tandem_result *result, size_t text, const float *row,
                                  int32_t width, tandem_error *err) TANDEM_NODISCARD;

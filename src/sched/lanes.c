@@ -67,11 +67,13 @@ static int64_t tokens_within(const sched *scheduler, const sched_lane *lane, uin
     return tokens;
 }
 
-static batch_bounds bounds_of(const sched *scheduler, const sched_lane *lane, sched_band band,
-                              uint64_t now_ns) {
+static batch_bounds bounds_of(const sched *scheduler, const sched_lane *lane,
+                              const sched_choice *choice, uint64_t now_ns) {
+    const uint32_t own_max = choice->piece->job->batch_units_max;
     batch_bounds bounds = {.tokens_max = lane->options.tokens_max,
                            .units_max = (uint32_t)lane->options.sequences_max};
     if (bounds.units_max > SCHED_UNITS_MAX) bounds.units_max = SCHED_UNITS_MAX;
+    if (own_max > 0 && own_max < bounds.units_max) bounds.units_max = own_max;
     bounds.tokens_max = (int64_t)((double)bounds.tokens_max * scheduler->memory_scale);
     if (scheduler->options.policy == SCHED_RULES) {
         const uint32_t limit = (uint32_t)lane->options.rules_limit;
@@ -81,7 +83,9 @@ static batch_bounds bounds_of(const sched *scheduler, const sched_lane *lane, sc
     }
     const int64_t knee = tandem__service_knee(&lane->service, lane->options.tokens_max);
     bounds.tokens_wanted = (int64_t)((double)knee * scheduler->batch_scale);
-    bounds.is_by_gain = band == SCHED_REALTIME;
+    if (bounds.tokens_wanted < lane->options.batch_tokens)
+        bounds.tokens_wanted = lane->options.batch_tokens;
+    bounds.is_by_gain = choice->band == SCHED_REALTIME;
     if (now_ns - scheduler->realtime_seen_ns < REALTIME_MEMORY && scheduler->realtime_seen_ns > 0) {
         const int64_t within = tokens_within(scheduler, lane, scheduler->options.batch_ns);
         if (within < bounds.tokens_wanted) bounds.tokens_wanted = within;
@@ -132,7 +136,7 @@ static bool fill_from(sched *scheduler, sched_batch *batch, const batch_bounds *
 static void fill_batch(sched *scheduler, sched_batch *batch, const sched_choice *choice,
                        uint64_t now_ns) {
     const sched_lane *lane = &scheduler->lanes[batch->lane];
-    const batch_bounds bounds = bounds_of(scheduler, lane, choice->band, now_ns);
+    const batch_bounds bounds = bounds_of(scheduler, lane, choice, now_ns);
     const bool is_retry = choice->piece->tries > 0;
     sched_piece *piece = choice->piece;
     sched_piece *next = piece->next[0];

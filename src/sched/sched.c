@@ -62,10 +62,6 @@ tandem_status tandem__sched_open(const sched_options *options, sched **scheduler
     made->options = *options;
     set_defaults(&made->options);
     made->lane_count = options->lane_count;
-    for (size_t i = PIECES_MAX; i-- > 0;) {
-        made->pieces[i].next_of_job = made->free_pieces;
-        made->free_pieces = &made->pieces[i];
-    }
     for (int i = 0; i < made->lane_count; i++) {
         sched_lane *lane = &made->lanes[i];
         lane->options = options->lanes[i];
@@ -97,8 +93,11 @@ int64_t tandem__job_tokens(const sched_job *job, uint32_t first, uint32_t count)
 
 sched_piece *tandem__piece_new(sched *scheduler) {
     sched_piece *piece = scheduler->free_pieces;
-    if (piece == NULL) return NULL;
-    scheduler->free_pieces = piece->next_of_job;
+    if (piece == NULL && scheduler->pieces_used == PIECES_MAX) return NULL;
+    if (piece == NULL)
+        piece = &scheduler->pieces[scheduler->pieces_used++];
+    else
+        scheduler->free_pieces = piece->next_of_job;
     *piece = (sched_piece){.avoid = SCHED_NO_LANE};
     return piece;
 }

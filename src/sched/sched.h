@@ -72,7 +72,8 @@ typedef struct sched_job {
     uint32_t tenant;            /* < SCHED_TENANTS_MAX */
     uint64_t deadline_ns;       /* 0 = none */
     bool is_fallback_forbidden;
-    uint8_t kind; /* units of different kinds never share a batch (task, model) */
+    uint8_t kind;             /* units of different kinds never share a batch (task, model) */
+    uint32_t batch_units_max; /* of its units in one batch, 0 = as the lane */
 
     tandem_status status; /* TANDEM_OK although units failed: see failed_units */
     sched_reason reason;
@@ -130,9 +131,11 @@ typedef struct sched_lane_options {
     tandem_lane_class lane_class;
     int32_t tokens_max; /* of one batch */
     int32_t sequences_max;
-    int32_t slots;       /* batches in flight to begin with */
-    int32_t slots_max;   /* ... that the scaler may go up to */
-    int32_t rules_limit; /* sequences of one batch under the guide's rules: 1, 32, 8 */
+    int32_t slots;        /* batches in flight to begin with */
+    int32_t slots_max;    /* ... that the scaler may go up to */
+    int32_t rules_limit;  /* sequences of one batch under the guide's rules: 1, 32, 8 */
+    int32_t batch_tokens; /* that a batch should hold while no realtime work is about, even if
+                             fewer would have the lane's rate; 0 = as few as have it */
     service_table service;
     uint64_t hang_min_ns; /* a batch is given up after this or 20 times its prediction, whichever
                              is longer */
@@ -204,6 +207,7 @@ typedef struct sched {
     sched_batch *batches; /* [lane_count * SCHED_SLOTS_MAX] */
     sched_piece *pieces;  /* the retries' memory */
     sched_piece *free_pieces;
+    size_t pieces_used;      /* the rest was never touched */
     sched_job *alive;        /* every job that is queued or flying */
     int64_t alive_deadlines; /* ... of them with one */
     sched_job *finished_head;

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's threads over simulated lanes in real time: blocking calls, calls that do not block,
+ * lanes that fail, and many callers at once. */
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/chance.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "support/sim_lanes.h"
+
+#define MS ((uint64_t)1000000)
+
+static const int32_t some_ids[] = {2, 5, 6, 3, 2, 7, 3};
+static const int32_t some_offsets[] = {0, 4, 7};
+
+static tandem_request one_text(void) {
+    return (tandem_request){.ids = some_ids, .id_offsets = some_offsets, .count = 1};
+}
+
+static void infer(tandem_engine *engine, const tandem_request *request, tandem_result *result) {
+    tandem_error err = {0};
+    if (tandem_engine_infer(engine, request, result, &err) != TANDEM_OK)
+        fail_msg("%s", err.message);
+}
+
+static int by_size(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A lane that costs nothing: what is left is the pipeline's own time. */
+static void test_overhead(void **state) {
+    (void)state;
+    enum { COUNT = 5001 };
+    static uint64_t ns[COUNT];
+    tandem_engine *engine = sim_engine_open((double[]){0, -1, -1}, NULL);
+    tandem_result result = {0};
+    const tandem_request request = one_text();
+    for (int i = 0; i < 100; i++) infer(engine, &request, &result);
+    const uint64_t before = tandem__mem_count();
+    for (int i = 0; i < COUNT; i++) {
+        const uint64_t start_ns = tandem__clock_ns();
+        infer(engine, &request, &result);
+        ns[i] = tandem__clock_ns() - start_ns;
+    }
+    assert_int_equal(tandem__mem_count(), before);
+    qsort(ns, COUNT, sizeof ns[0], by_size);
+    print_message("overhead of a blocking call: p50 %.1f us, p95 %.1f us\n",
+                  (double)ns[COUNT / 2] / 1e3, (double)ns[COUNT * 95 / 100] / 1e3);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(NDEBUG)
+    assert_true(ns[COUNT / 2] <= 15000);
+#endif
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+static void test_priorities_find_lanes(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){500, 1000, 3000}, NULL);
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    infer(engine, &request, &result);
+    assert_string_equal(result.lane, "ane");
+    assert_string_equal(result.reason, "earliest predicted finish");
+    request.priority = TANDEM_PRIORITY_STANDARD;
+    infer(engine, &request, &result);
+    assert_string_equal(result.lane, "metal");
+    request.priority = TANDEM_PRIORITY_BACKGROUND;
+    infer(engine, &request, &result);
+    assert_string_equal(result.lane, "cpu");
+    request.lane = "metal";
+    infer(engine, &request, &result);
+    assert_string_equal(result.lane, "metal");
+    assert_string_equal(result.reason, "asked for");
+    assert_true(result.infer_ns >= 1000000);
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+static void test_failing_lane_is_left(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){200, 400, 800}, NULL);
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    sim_engine_fault(0, &(tandem_sim_fault){.fail_share = 1});
+    for (int i = 0; i < 10; i++) {
+        infer(engine, &request, &result);
+        assert_string_not_equal(result.lane, "ane");
+    }
+    /* The two that are left: whichever is asked, what is not finite is tried on the other. */
+    sim_engine_fault(0, &(tandem_sim_fault){.is_hung = true});
+    sim_engine_fault(1, &(tandem_sim_fault){.nan_share = 1});
+    for (int i = 0; i < 10; i++) {
+        infer(engine, &request, &result);
+        assert_string_equal(result.lane, "cpu");
+        assert_int_equal(result.failed, 0);
+    }
+    /* Nothing serves: the device's own message. */
+    sim_engine_fault(1, &(tandem_sim_fault){.fail_share = 1});
+    sim_engine_fault(2, &(tandem_sim_fault){.fail_share = 1});
+    tandem_error err = {0};
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_DEVICE);
+    assert_string_equal(err.message, "simulated failure");
+    sim_engine_fault(0, &(tandem_sim_fault){.slow = 1});
+    sim_engine_fault(1, &(tandem_sim_fault){.slow = 1});
+    sim_engine_fault(2, &(tandem_sim_fault){.slow = 1});
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+static void test_deadlines(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 20000}, NULL);
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    infer(engine, &request, &result);
+    for (int i = 0; i < 20; i++) infer(engine, &request, &result); // it learns what a text takes
+    request.deadline_ms = 3;
+    tandem_error err = {0};
+    const uint64_t start_ns = tandem__clock_ns();
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_TIMEOUT);
+    assert_true(tandem__clock_ns() - start_ns < 15 * MS); // refused before it is computed
+    assert_non_null(strstr(err.message, "deadline in "));
+    request.deadline_ms = -1;
+    tandem_error_clear(&err);
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_INVALID);
+    request.deadline_ms = 2000;
+    infer(engine, &request, &result);
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+static void test_queue(void **state) {
+    (void)state;
+    enum { COUNT = 200 };
+    tandem_engine *engine = sim_engine_open((double[]){100, 200, 400}, NULL);
+    tandem_queue *queue = NULL;
+    tandem_error err = {0};
+    assert_int_equal(tandem_queue_open(&queue, &err), TANDEM_OK);
+    static int seen[COUNT];
+    memset(seen, 0, sizeof seen);
+    tandem_call *calls[COUNT];
+    const tandem_request request = one_text();
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(
+            tandem_queue_submit(queue, engine, &request, &seen[i], &calls[i], NULL, &err),
+            TANDEM_OK);
+    }
+    for (int i = 0; i < COUNT; i += 10) tandem_call_cancel(calls[i]);
+    int left = COUNT;
+    int cancelled = 0;
+    while (left > 0) {
+        struct pollfd waits = {.fd = tandem_queue_fd(queue), .events = POLLIN};
+        assert_int_equal(poll(&waits, 1, 10000), 1);
+        for (tandem_call *call = tandem_queue_next(queue); call != NULL;
+             call = tandem_queue_next(queue)) {
+            const tandem_result *result = NULL;
+            const tandem_status status = tandem_call_result(call, &result, NULL);
+            *(int *)tandem_call_context(call) += 1;
+            cancelled += status == TANDEM_CANCELLED;
+            if (status == TANDEM_OK) assert_int_equal(result->rows, 1);
+            tandem_call_close(call);
+            left--;
+        }
+    }
+    for (int i = 0; i < COUNT; i++) assert_int_equal(seen[i], 1);
+    assert_true(cancelled > 0 && cancelled <= COUNT / 10);
+    tandem_queue_close(queue);
+    tandem_engine_close(engine);
+}
+
+static void count_done(void *context, tandem_call *call) {
+    atomic_fetch_add((_Atomic int *)context, 1);
+    tandem_call_close(call);
+}
+
+static void test_refused_with_time_to_retry(void **state) {
+    (void)state;
+    const tandem_engine_options options = {
+        .threads = 1, .queue_tokens_max = 40, .tenant_tokens_max = 20};
+    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 5000}, &options);
+    _Atomic int done = 0;
+    int accepted = 0;
+    tandem_status status = TANDEM_OK;
+    uint64_t retry_ns = 0;
+    tandem_error err = {0};
+    tandem_request request = one_text();
+    request.tenant = "one";
+    while (status == TANDEM_OK && accepted < 100) {
+        status = tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, &err);
+        accepted += status == TANDEM_OK;
+    }
+    assert_int_equal(status, TANDEM_CAPACITY);
+    assert_true(retry_ns > 0 && retry_ns < 60000 * MS);
+    assert_non_null(strstr(err.message, "tenant"));
+    request.tenant = "another";
+    tandem_error_clear(&err);
+    assert_int_equal(
+        tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, &err),
+        TANDEM_OK);
+    accepted++;
+    assert_int_equal(tandem_engine_drain(engine, 10000, &err), TANDEM_OK);
+    assert_int_equal(atomic_load(&done), accepted);
+    assert_int_equal(
+        tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, &err),
+        TANDEM_CANCELLED);
+    tandem_engine_close(engine);
+}
+
+/* Closing with work in flight: what cannot be done in time is cancelled, and everybody is told. */
+static void test_close_tells_everybody(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 30000}, NULL);
+    _Atomic int done = 0;
+    const tandem_request request = one_text();
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(
+            tandem_engine_submit(engine, &request, count_done, &done, NULL, NULL, NULL), TANDEM_OK);
+    }
+    tandem_error err = {0};
+    assert_int_equal(tandem_engine_drain(engine, 50, &err), TANDEM_TIMEOUT);
+    assert_int_equal(atomic_load(&done), 200);
+    tandem_engine_close(engine);
+}
+
+typedef struct crowd_member {
+    tandem_engine *engine;
+    tandem_queue *queue;
+    uint64_t seed;
+    uint64_t until_ns;
+    int64_t ended[64]; /* by status */
+    int64_t asked;
+} crowd_member;
+
+static tandem_request draw_request(tandem_random *random) {
+    tandem_request request = one_text();
+    request.count = 1 + tandem__random_next(random) % 2;
+    const uint64_t kind = tandem__random_next(random) % 8;
+    if (kind < 3) request.priority = TANDEM_PRIORITY_REALTIME;
+    if (kind == 7) request.priority = TANDEM_PRIORITY_BACKGROUND;
+    if (kind == 2) request.deadline_ms = 5;
+    if (kind == 6) request.lane = "ane";
+    return request;
+}
+
+/* Blocking calls by turns with queued ones, some of which are cancelled. */
+static void *crowd(void *context) {
+    crowd_member *member = context;
+    tandem_random random;
+    tandem__random_init(&random, member->seed);
+    tandem_result result = {0};
+    while (tandem__clock_ns() < member->until_ns) {
+        const tandem_request request = draw_request(&random);
+        tandem_call *call = NULL;
+        member->asked++;
+        if (tandem__random_next(&random) % 2 == 0) {
+            member->ended[tandem_engine_infer(member->engine, &request, &result, NULL)]++;
+            continue;
+        }
+        const tandem_status status =
+            tandem_queue_submit(member->queue, member->engine, &request, NULL, &call, NULL, NULL);
+        if (status != TANDEM_OK) {
+            member->ended[status]++;
+            continue;
+        }
+        if (tandem__random_next(&random) % 4 == 0) tandem_call_cancel(call);
+        struct pollfd waits = {.fd = tandem_queue_fd(member->queue), .events = POLLIN};
+        while (poll(&waits, 1, -1) != 1) continue;
+        call = tandem_queue_next(member->queue);
+        const tandem_result *borrowed = NULL;
+        member->ended[tandem_call_result(call, &borrowed, NULL)]++;
+        tandem_call_close(call);
+    }
+    tandem_result_deinit(&result);
+    return NULL;
+}
+
+static void break_lanes(uint64_t until_ns) {
+    tandem_random random;
+    tandem__random_init(&random, 77);
+    while (tandem__clock_ns() < until_ns) {
+        const tandem_sim_fault kinds[] = {{.slow = 1},        {.fail_share = 0.5},
+                                          {.nan_share = 0.3}, {.fail_share = 1},
+                                          {.is_hung = true},  {.slow = 4}};
+        sim_engine_fault((int)(tandem__random_next(&random) % 2),
+                         &kinds[tandem__random_next(&random) % 6]);
+        (void)poll(NULL, 0, 40);
+    }
+    for (int i = 0; i < SIM_LANES; i++) sim_engine_fault(i, &(tandem_sim_fault){.slow = 1});
+}
+
+/* 32 threads over lanes that break; every request ends once, as something it may end as. */
+static void test_crowd(void **state) {
+    (void)state;
+    enum { THREADS = 32 };
+    static crowd_member members[THREADS];
+    pthread_t threads[THREADS];
+    const char *seconds = getenv("TANDEM_STRESS_SECONDS");
+    const uint64_t run_ns = (seconds == NULL ? 2 : strtoull(seconds, NULL, 10)) * 1000 * MS;
+    tandem_engine *engine = sim_engine_open((double[]){100, 200, 400}, NULL);
+    const uint64_t until_ns = tandem__clock_ns() + run_ns;
+    for (int i = 0; i < THREADS; i++) {
+        members[i] =
+            (crowd_member){.engine = engine, .seed = (uint64_t)i + 1, .until_ns = until_ns};
+        assert_int_equal(tandem_queue_open(&members[i].queue, NULL), TANDEM_OK);
+        assert_int_equal(pthread_create(&threads[i], NULL, crowd, &members[i]), 0);
+    }
+    break_lanes(until_ns);
+    int64_t total[64] = {0};
+    int64_t asked = 0;
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        tandem_queue_close(members[i].queue);
+        for (int s = 0; s < 64; s++) total[s] += members[i].ended[s];
+        asked += members[i].asked;
+    }
+    print_message("%lld asked: %lld done, %lld late, %lld cancelled, %lld device, %lld capacity\n",
+                  (long long)asked, (long long)total[TANDEM_OK], (long long)total[TANDEM_TIMEOUT],
+                  (long long)total[TANDEM_CANCELLED], (long long)total[TANDEM_DEVICE],
+                  (long long)total[TANDEM_CAPACITY]);
+    assert_int_equal(total[TANDEM_OK] + total[TANDEM_TIMEOUT] + total[TANDEM_CANCELLED] +
+                         total[TANDEM_DEVICE] + total[TANDEM_CAPACITY],
+                     asked);
+    assert_true(total[TANDEM_OK] > asked / 4);
+    tandem_engine_close(engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_priorities_find_lanes),
+        cmocka_unit_test(test_failing_lane_is_left),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_refused_with_time_to_retry),
+        cmocka_unit_test(test_close_tells_everybody),
+        cmocka_unit_test(test_crowd),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
