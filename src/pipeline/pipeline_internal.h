@@ -50,7 +50,7 @@ typedef struct pipeline_dispatch {
     pipeline_slot *slots;                /* [lanes * SCHED_SLOTS_MAX] */
     pipeline_worker *workers;            /* [lanes * SCHED_SLOTS_MAX] */
     uint64_t tick_ns;                    /* when the scheduler wants to be called */
-    int32_t telling;          /* threads that are calling `finished` functions */
+    int32_t telling;                     /* threads that are calling `finished` functions */
     pthread_cond_t drained;              /* nothing is queued or on a lane */
     uint64_t tenants[SCHED_TENANTS_MAX]; /* hashes of their names; 0 = free */
     bool is_refusing;
