@@ -140,6 +140,73 @@ def variants(kind):
             yield name, shown(pre_tokenizer=part)
 
 
+TOKENS = [
+    "[CLS]", "[SEP]", "[PAD]", "?", "play", "##ing", "##s", "##", "the", "\u2581the", "\u2581",
+    "\u2581\u2581", "a\u2581b\u2581", "<0x41>", "<0xe4>", "<0xB8>", "<0xAD>", "<0x+F>", "<0xG1>",
+    "<0x0A>", "<0xé>", "\u0120hello", "\u010a", "\u00c3", "\u00a9", "\u0120\u00e4",
+    "\u00b8\u0143", "é", "中", "\u0120 x", "w</w>", "</w>", "</w></w>x", ".", "!", ",", "'",
+    "n't", "'s", "'ve", "'re", "'m", "do", "not", "do not", " do not", " .", " ' x", "a  b",
+    "\ufffd", "\0", "\u0301", "\U0001f600", " ", "x ", "[MASK]", "Added", "\u2581added",
+]
+
+
+def decoders():
+    def replace_text(text, content):
+        return dict(type="Replace", pattern=dict(String=text), content=content)
+    yield "none", None
+    for cleanup in (True, False):
+        yield f"WordPiece cleanup {cleanup}", dict(type="WordPiece", prefix="##", cleanup=cleanup)
+    yield "WordPiece without prefix", dict(type="WordPiece", prefix="", cleanup=True)
+    for scheme in ("always", "first", "never"):
+        yield f"Metaspace {scheme}", dict(type="Metaspace", replacement="\u2581",
+                                          prepend_scheme=scheme, split=True)
+    yield "ByteLevel", dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True,
+                            use_regex=True)
+    yield "BPEDecoder", dict(type="BPEDecoder", suffix="</w>")
+    yield "ByteFallback", dict(type="ByteFallback")
+    yield "Fuse", dict(type="Fuse")
+    for start, stop in ((1, 0), (0, 1), (2, 2)):
+        yield f"Strip {start} {stop}", dict(type="Strip", content="\u2581", start=start, stop=stop)
+    yield "Replace text", replace_text("a", "é")
+    yield "Replace pattern", replace(r"\s+|[aeiou]{1,2}", "_")
+    parts = [replace_text("\u2581", " "), dict(type="ByteFallback"), dict(type="Fuse")]
+    yield "llama", dict(type="Sequence", decoders=parts + [dict(type="Strip", content=" ", start=1,
+                                                               stop=0)])
+    yield "fuse, bytes, metaspace", dict(type="Sequence", decoders=[
+        dict(type="ByteFallback"), dict(type="Metaspace", replacement="\u2581",
+                                        prepend_scheme="always", split=False)])
+    yield "empty sequence", dict(type="Sequence", decoders=[])
+    yield "pieces then bytes", dict(type="Sequence", decoders=[
+        dict(type="WordPiece", prefix="##", cleanup=True), dict(type="ByteLevel",
+             add_prefix_space=False, trim_offsets=False, use_regex=False)])
+
+
+def decoding(decoder):
+    """A tokenizer of TOKENS with a decoder."""
+    vocab = {t: i for i, t in enumerate(TOKENS)}
+    tokens = [cases.added(t, special=True) | dict(id=vocab[t]) for t in ("[CLS]", "[SEP]", "[PAD]")]
+    tokens += [cases.added(t, normalized=True) | dict(id=vocab[t]) for t in ("[MASK]", "Added")]
+    tokens += [cases.added("<new>", special=True) | dict(id=len(vocab)),
+               cases.added("plain NEW", normalized=True) | dict(id=len(vocab) + 1)]
+    return shown(model=dict(type="WordPiece", unk_token="?", continuing_subword_prefix="##",
+                            max_input_chars_per_word=9, vocab=vocab),
+                 added_tokens=tokens, normalizer=dict(type="Lowercase"), decoder=decoder)
+
+
+def decoded(tokenizer, ids, skip):
+    """What the reference makes of ids; None where it panics."""
+    try:
+        return tokenizer.decode(ids, skip_special_tokens=skip)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a panic is no Exception
+        return None
+
+
+def random_ids(rng):
+    return [rng.randrange(len(TOKENS) + 2) for _ in range(rng.choice((0, 1, 2, 3, 6, 12, 30)))]
+
+
 LETTERS = ("aaaabbbccdeksKSAB  ''''..,,--[]0123499é\u0301\u0316\n\r\t_ſ\u212aßÉ中文가"
            "\u1100\u1161\u11a8")
 WORDS = ["don't", "I'LL", "we've", "12345", "1,234.5", "\u0410\u0431", "\U0001f600",

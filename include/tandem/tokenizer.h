@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text to token ids, exactly as the Hugging Face `tokenizers` package does it from the same
- * tokenizer.json.
+/* Text to token ids and back, exactly as the Hugging Face `tokenizers` package does it from the
+ * same tokenizer.json.
  *
  * A tokenizer is immutable once open: any number of threads may encode with it at the same time,
  * each with its own tandem_encoding. An encoding keeps its memory between calls, so that encoding
@@ -101,6 +101,17 @@ TANDEM_API void tandem_encoding_deinit(tandem_encoding *encoding);
 TANDEM_API const char *tandem_encoding_token(const tandem_encoding *encoding,
                                              const tandem_tokenizer *tokenizer, int32_t index,
                                              size_t *len);
+
+/* Decodes `ids` to UTF-8 as the file's decoder says, equal to Tokenizer.decode of `tokenizers`; an
+ * id that the vocabulary lacks is passed over as there. `skip_special` leaves out added tokens that
+ * are special. As snprintf: `out`, the caller's, gets at most `size` bytes, whole characters and a
+ * NUL, and `*len` the bytes that the whole text has without it; so len >= size means that it was
+ * cut. NULL and 0 only measure. Any thread. TANDEM_UNSUPPORTED or TANDEM_FORMAT where the file's
+ * decoder is not known or malformed, which encoding does not mind. */
+TANDEM_API tandem_status tandem_tokenizer_decode(const tandem_tokenizer *tokenizer,
+                                                 const int32_t *ids, size_t count,
+                                                 bool skip_special, char *out, size_t size,
+                                                 size_t *len, tandem_error *err) TANDEM_NODISCARD;
 
 /* Number of ids, added tokens included: ids are below it. */
 TANDEM_API int32_t tandem_tokenizer_vocab_size(const tandem_tokenizer *tokenizer);

@@ -59,6 +59,9 @@ typedef struct cli_settings {
     bool is_raw;
     bool is_paired;
 
+    bool is_decoding;  /* ids to text */
+    bool skip_special; /* special tokens are left out */
+
     bool is_json;
     bool is_explained;
     int64_t tokens;

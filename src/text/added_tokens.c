@@ -21,7 +21,7 @@ static tandem_status read_flag(const tandem_json *json, const char *key, bool *v
 }
 
 static tandem_status read_token(const tandem_json *json, tandem_added_token *token,
-                                tandem_error *err) {
+                                bool *is_special, tandem_error *err) {
     int64_t id = -1;
     if (json->kind != TANDEM_JSON_OBJECT) {
         const tandem_json_label label = tandem__json_label(json);
@@ -34,13 +34,12 @@ static tandem_status read_token(const tandem_json *json, tandem_added_token *tok
         return TANDEM_FAIL(err, FORMAT, "%s: %s, expected %s", id < 0 ? "id" : "content",
                            id < 0 ? "nothing" : label.text, id < 0 ? "an integer" : "a string");
     }
-    bool is_special = false;
     token->content = content->text;
     TANDEM_TRY(read_flag(json, "single_word", &token->is_single_word, err));
     TANDEM_TRY(read_flag(json, "lstrip", &token->strips_left, err));
     TANDEM_TRY(read_flag(json, "rstrip", &token->strips_right, err));
     TANDEM_TRY(read_flag(json, "normalized", &token->is_normalized, err));
-    return read_flag(json, "special", &is_special, err);
+    return read_flag(json, "special", is_special, err);
 }
 
 /* Gives ids as the reference does: the file's own "id" does not count. A content that the model
@@ -53,7 +52,8 @@ static tandem_status read_tokens(tandem_added_tokens *added, const tandem_added_
         char where[40];
         (void)snprintf(where, sizeof where, "[%u]", index++);
         tandem_added_token token = {0};
-        const tandem_status status = read_token(item, &token, err);
+        bool is_special = false;
+        const tandem_status status = read_token(item, &token, &is_special, err);
         if (status != TANDEM_OK) return tandem__fail_prefix(err, status, where);
         if (token.content.len == 0) continue;
         token.id = tandem__vocab_find(&added->by_content, token.content);
@@ -66,6 +66,9 @@ static tandem_status read_tokens(tandem_added_tokens *added, const tandem_added_
             token.id = (int32_t)next_id++;
         }
         TANDEM_TRY(tandem__vocab_add(&added->by_content, token.content, token.id, err));
+        if (is_special) {
+            TANDEM_TRY(tandem__vocab_add(&added->specials, token.content, token.id, err));
+        }
         const tandem_vocab *const pool = &added->by_content;
         token.content.ptr = pool->text + pool->words[pool->words_count - 1].offset;
         token.pattern = token.content;
@@ -174,6 +177,7 @@ tandem_status tandem__added_read(tandem_added_tokens *added, const tandem_added_
         }
     }
     TANDEM_TRY(tandem__vocab_init(&added->by_content, source->arena, room, err));
+    TANDEM_TRY(tandem__vocab_init(&added->specials, source->arena, room, err));
     added->tokens = tandem__arena_array(source->arena, room.words, sizeof *added->tokens);
     if (added->tokens == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for added tokens");
     if (json != NULL) TANDEM_TRY(read_tokens(added, source, err));

@@ -35,6 +35,7 @@ typedef struct tandem_added_tokens {
     tandem_added_token *tokens; /* [count] ascending, different ids */
     uint32_t count;
     tandem_vocab by_content; /* every content that the file names, and its id */
+    tandem_vocab specials;   /* those that are special */
     tandem_pattern_set raw;
     tandem_pattern_set normalized;
 } tandem_added_tokens;

@@ -74,6 +74,9 @@ extern const tandem_pretokenizer_type tandem__pretokenizer_whitespace_split_type
 /* Whether a Metaspace marks the first word of a text only. */
 bool tandem__metaspace_needs_origins(const void *config);
 
+/* The visible character, and whether one is put before a text. */
+tandem_str tandem__metaspace_mark(const void *config, bool *prepends);
+
 /* For tandem__pretokenizer_leave_bytes. */
 void tandem__byte_level_leave_bytes(tandem_pretokenizer_part *part);
 

@@ -55,6 +55,12 @@ bool tandem__metaspace_needs_origins(const void *config) {
     return ((const metaspace *)config)->scheme == PREPEND_FIRST;
 }
 
+tandem_str tandem__metaspace_mark(const void *config, bool *prepends) {
+    const metaspace *const meta = config;
+    *prepends = meta->scheme != PREPEND_NEVER;
+    return meta->replacement;
+}
+
 static bool is_replacement(const metaspace *meta, const uint8_t *bytes, size_t left) {
     const size_t len = meta->replacement.len;
     return left >= len && memcmp(bytes, meta->replacement.ptr, len) == 0;

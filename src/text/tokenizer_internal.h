@@ -4,6 +4,7 @@
 
 #include "tandem/tokenizer.h"
 #include "text/added_tokens.h"
+#include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/post_template.h"
 #include "text/pretokenizer.h"
@@ -18,6 +19,7 @@ struct tandem_tokenizer {
     const tandem_vocab *vocab; /* the model's */
     tandem_added_tokens added;
     tandem_post post;
+    tandem_decoder decoder;
 };
 
 /* Fills the parts of an empty tokenizer whose arena is ready. */

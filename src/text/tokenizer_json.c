@@ -105,6 +105,14 @@ static tandem_status read_post(tandem_tokenizer *tokenizer, const tandem_json *j
     return TANDEM_OK;
 }
 
+/* What is wrong with a decoder is said when it is asked for: encoding needs none. */
+static tandem_status read_decoder(tandem_tokenizer *tokenizer, const tandem_json *json,
+                                  tandem_error *err) {
+    (void)err;
+    tandem__decoder_read(&tokenizer->decoder, json, &tokenizer->arena);
+    return TANDEM_OK;
+}
+
 static tandem_status read_version(tandem_tokenizer *tokenizer, const tandem_json *json,
                                   tandem_error *err) {
     (void)tokenizer;
@@ -129,6 +137,7 @@ static tandem_status read_parts(tandem_tokenizer *tokenizer, const tandem_json *
         {"model", read_model},
         {"added_tokens", read_added},
         {"post_processor", read_post},
+        {"decoder", read_decoder},
     };
     if (root->kind != TANDEM_JSON_OBJECT) {
         const tandem_json_label label = tandem__json_label(root);

@@ -467,6 +467,40 @@ class Tokenize(Tiny):
         for i, row in zip(single, out):
             self.assertEqual(" ".join(map(str, row["ids"])), ids[i], texts[i])
 
+    def test_decode(self):
+        text = "the cat sat on the mat."
+        ids = rows(self.done("tokenize", "-m", TINY, text))[0]["ids"]
+        decode = ["tokenize", "--decode", "-m", TINY]
+        listed = " ".join(map(str, ids))
+        for given in (listed, listed.replace(" ", ", "), json.dumps(ids), json.dumps({"ids": ids})):
+            whole = rows(self.done(*decode, given))
+            self.assertEqual([list(row) for row in whole], [["text"]])
+            self.assertTrue(whole[0]["text"].startswith("[CLS] "), whole)
+            self.assertTrue(whole[0]["text"].endswith(" [SEP]"), whole)
+            bare = rows(self.done(*decode, "--skip-special", given))[0]["text"]
+            self.assertEqual(f"[CLS] {bare} [SEP]", whole[0]["text"])
+        plain = rows(self.done("tokenize", "--skip-special", "-m", TINY, text))[0]["ids"]
+        self.assertEqual(plain, ids[1:-1])
+        out = self.done("tokenize", "-m", TINY, text, "", text)
+        again = rows(self.done(*decode, "--skip-special", stdin=out))
+        self.assertEqual([row["text"] for row in again], [bare, "", bare])
+        named = json.dumps({"x": ids})
+        self.assertEqual(rows(self.done(*decode, "--field", "x", "-d", named)), whole)
+
+    def test_decode_refuses(self):
+        decode = ["tokenize", "-d", "-m", TINY]
+        for line, message in (("1 two 3", 'line 2: "two" is no token id'),
+                              ("1 -1", "line 2: -1 is no token id"),
+                              ("[1, 2.5]", "line 2: 2.5 is no token id"),
+                              ("[1, [2]]", "is no token id"),
+                              ("[1, 2", "line 2: not valid JSON: byte"),
+                              ('{"id": [1]}', 'line 2: no field "ids"'),
+                              ('{"ids": 1}', 'line 2: field "ids" is 1, expected a list'),
+                              ("99999999", "line 2: no token has the id 99999999, the vocabulary"),
+                              ("99999999999999999999", "is no token id")):
+            self.assertIn(message, self.failed(*decode, stdin=f"1 2\n{line}\n"), line)
+        self.assertIn("text 1: ", self.failed(*decode, "x"))
+
     def test_needs_no_weights(self):
         os.mkdir(self.path("bare"))
         for name in ("tokenizer.json", "config.json"):

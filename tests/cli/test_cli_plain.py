@@ -22,7 +22,7 @@ OPTIONS = {
     "similarity": MODEL + INPUT + ["--json"],
     "rerank": MODEL + INPUT + ["--top-n", "--raw-scores", "--format", "--long"],
     "classify": MODEL + INPUT + ["--top", "--raw-scores", "--pairs", "--format", "--long"],
-    "tokenize": INPUT + ["-m", "--model", "--max-length"],
+    "tokenize": INPUT + ["-m", "--model", "--max-length", "--decode", "--skip-special"],
     "bench": MODEL + ["--shape", "--tokens", "--batch", "--seconds", "--json", "--report",
                       "--compare", "--mix"],
     "doctor": ["--json", "--explain"],

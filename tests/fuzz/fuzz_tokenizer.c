@@ -11,8 +11,9 @@
 
 #define MARK "\n=== text\n"
 
-#define REST_MAX 8192
-#define PAIR_MAX 128 /* windows of a pair are as many as the products of those of its texts */
+#define IDS_SHOWN 64
+#define REST_MAX  8192
+#define PAIR_MAX  128 /* windows of a pair are as many as the products of those of its texts */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -47,6 +48,36 @@ static void check_encoding(const tandem_tokenizer *tokenizer, const tandem_encod
     for (int32_t i = 0; i < e->count; i++) check_token(tokenizer, e, i, texts);
 }
 
+/* Decoding agrees with itself: measured, whole and cut. */
+static void check_decode(const tandem_tokenizer *tokenizer, const int32_t *ids, size_t count) {
+    char text[256];
+    size_t len = 0;
+    size_t measured = 0;
+    tandem_error err = {0};
+    const bool skips = count % 2 == 1;
+    const tandem_status status =
+        tandem_tokenizer_decode(tokenizer, ids, count, skips, NULL, 0, &measured, &err);
+    if (status != TANDEM_OK) {
+        TANDEM_ASSERT(err.status == status && err.message[0] != '\0');
+        return;
+    }
+    TANDEM_ASSERT(tandem_tokenizer_decode(tokenizer, ids, count, skips, text, sizeof text, &len,
+                                          &err) == TANDEM_OK);
+    TANDEM_ASSERT(len == measured);
+    const size_t kept = len < sizeof text ? len : strlen(text);
+    TANDEM_ASSERT(kept < sizeof text && text[kept] == '\0');
+    TANDEM_ASSERT(tandem_utf8_check(text, kept) == kept);
+}
+
+/* The first ids, whether there are tokens for them or not, and one by one. */
+static void decode_first(const tandem_tokenizer *tokenizer) {
+    int32_t ids[IDS_SHOWN];
+    for (int32_t i = 0; i < IDS_SHOWN; i++) ids[i] = i;
+    check_decode(tokenizer, ids, IDS_SHOWN);
+    check_decode(tokenizer, ids, 0);
+    for (int32_t i = 0; i < IDS_SHOWN; i++) check_decode(tokenizer, ids + i, 1);
+}
+
 static void encode(const tandem_tokenizer *tokenizer, tandem_str text, tandem_str pair) {
     static const tandem_encode_options options[] = {
         {0},
@@ -65,10 +96,12 @@ static void encode(const tandem_tokenizer *tokenizer, tandem_str text, tandem_st
         tandem_error err = {0};
         const tandem_status status = tandem_tokenizer_encode(
             tokenizer, text.ptr, text.len, pair.ptr, pair.len, &options[i], &e, &err);
-        if (status == TANDEM_OK)
-            check_encoding(tokenizer, &e, texts);
-        else
+        if (status != TANDEM_OK) {
             TANDEM_ASSERT(e.count == 0 && err.status == status && err.message[0] != '\0');
+            continue;
+        }
+        check_encoding(tokenizer, &e, texts);
+        check_decode(tokenizer, e.ids, (size_t)e.count);
     }
     tandem_encoding_deinit(&e);
 }
@@ -109,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         TANDEM_ASSERT(err.status == status && err.message[0] != '\0');
         return 0;
     }
+    decode_first(tokenizer);
     encode(tokenizer, TANDEM_STR(text), (tandem_str){0});
     encode(tokenizer, TANDEM_STR(text), TANDEM_STR("the pair"));
     if (json_len < size) {
