@@ -66,11 +66,6 @@ static tandem_status read_merge(tandem_bpe *model, const tandem_json *json, tand
         const tandem_json_label label = tandem__json_label(json);
         return TANDEM_FAIL(err, FORMAT, "%s, expected two tokens", label.text);
     }
-    int32_t ids[2];
-    for (int i = 0; i < 2; i++) {
-        ids[i] = tandem__vocab_find(&model->vocab, pair[i]);
-        if (ids[i] < 0) return fail_absent(pair[i], err);
-    }
     const size_t skip = model->prefix.len;
     if (pair[1].len < skip) {
         return TANDEM_FAIL(err, FORMAT, "\"%.*s\", expected continuing_subword_prefix before it",
@@ -82,10 +77,14 @@ static tandem_status read_merge(tandem_bpe *model, const tandem_json *json, tand
     char *const text = joined->ptr;
     if (pair[0].len > 0) memcpy(text, pair[0].ptr, pair[0].len);
     if (right.len > 0) memcpy(text + pair[0].len, right.ptr, right.len);
-    const tandem_str both = {text, pair[0].len + right.len};
-    const int32_t made = tandem__vocab_find(&model->vocab, both);
-    if (made < 0) return fail_absent(both, err);
-    return tandem__bpe_merges_add(&model->merges, ids[0], ids[1], made, err);
+    const tandem_str texts[3] = {pair[0], pair[1], {text, pair[0].len + right.len}};
+    for (int i = 0; i < 3; i++) tandem__vocab_fetch(&model->vocab, texts[i]);
+    int32_t ids[3];
+    for (int i = 0; i < 3; i++) {
+        ids[i] = tandem__vocab_find(&model->vocab, texts[i]);
+        if (ids[i] < 0) return fail_absent(texts[i], err);
+    }
+    return tandem__bpe_merges_add(&model->merges, ids[0], ids[1], ids[2], err);
 }
 
 static tandem_status read_merges(tandem_bpe *model, const tandem_json *json, tandem_arena *arena,
@@ -222,10 +221,11 @@ static tandem_status add_wholes(tandem_bpe *model, uint8_t *word, tandem_error *
         const tandem_str text = {model->vocab.text + entry->offset, entry->len};
         size_t len = 0;
         if (!word_of(model, text, word, &len)) continue;
+        const tandem_str key = {(const char *)word, len};
+        tandem__vocab_fetch(&model->own_wholes, key);
         const int32_t id =
             model->ignores_merges ? entry->id : tandem__bpe_whole(model, word, (uint32_t)len);
         if (id < 0) continue;
-        const tandem_str key = {(const char *)word, len};
         TANDEM_TRY(tandem__vocab_add(&model->own_wholes, key, id, err));
     }
     return TANDEM_OK;

@@ -154,17 +154,26 @@ const tandem_vocab_word *tandem__vocab_word(const tandem_vocab *vocab, int32_t i
     return low < vocab->words_count && vocab->words[low].id == id ? &vocab->words[low] : NULL;
 }
 
-int32_t tandem__vocab_find(const tandem_vocab *vocab, tandem_str word) {
-    if (word.len == 0) return vocab->empty_id;
-    if (vocab->trie != NULL) return tandem__piece_trie_find(vocab->trie, word);
-    TANDEM_ASSERT(vocab->slots != NULL);
-    if (word.len >= TANDEM_VOCAB_KIND_INSIDE) return -1;
+/* The key of a word that may lie before bytes which must not be read. */
+static tandem_vocab_key key_of(tandem_str word) {
     uint8_t padded[TANDEM_VOCAB_INLINE] = {0};
     const uint8_t *bytes = (const uint8_t *)word.ptr;
     if (word.len <= TANDEM_VOCAB_INLINE) {
         memcpy(padded, bytes, word.len);
         bytes = padded;
     }
-    const tandem_vocab_key key = tandem__vocab_key(bytes, word.len, TANDEM_VOCAB_KIND_WORD);
-    return tandem__vocab_find_key(vocab, key, bytes);
+    return tandem__vocab_key(bytes, word.len, TANDEM_VOCAB_KIND_WORD);
+}
+
+void tandem__vocab_fetch(const tandem_vocab *vocab, tandem_str word) {
+    TANDEM_ASSERT(vocab->slots != NULL);
+    if (word.len > 0) tandem__vocab_prefetch(vocab, key_of(word));
+}
+
+int32_t tandem__vocab_find(const tandem_vocab *vocab, tandem_str word) {
+    if (word.len == 0) return vocab->empty_id;
+    if (vocab->trie != NULL) return tandem__piece_trie_find(vocab->trie, word);
+    TANDEM_ASSERT(vocab->slots != NULL);
+    if (word.len >= TANDEM_VOCAB_KIND_INSIDE) return -1;
+    return tandem__vocab_find_key(vocab, key_of(word), (const uint8_t *)word.ptr);
 }

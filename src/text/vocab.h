@@ -91,6 +91,9 @@ const tandem_vocab_word *tandem__vocab_word(const tandem_vocab *vocab, int32_t i
 /* The id of a word, -1 if absent. */
 int32_t tandem__vocab_find(const tandem_vocab *vocab, tandem_str word);
 
+/* With slots only: has the word's slot fetched, for a look-up some work later. */
+void tandem__vocab_fetch(const tandem_vocab *vocab, tandem_str word);
+
 typedef struct tandem_vocab_key {
     uint64_t low;
     uint64_t high;
@@ -127,7 +130,7 @@ static inline uint64_t tandem__vocab_hash(tandem_vocab_key key) {
     return hash ^ (hash >> 32);
 }
 
-/* Has the key's slot fetched, for a look-up some work later. */
+/* The same by key. */
 static inline void tandem__vocab_prefetch(const tandem_vocab *vocab, tandem_vocab_key key) {
     const uint64_t mask = ((uint64_t)1 << vocab->bits) - 1;
     __builtin_prefetch(&vocab->slots[tandem__vocab_hash(key) & mask]);
