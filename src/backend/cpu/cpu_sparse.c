@@ -27,7 +27,7 @@ static double splade(const tandem_splade *how, double logit) {
 static void take_largest(const float *logits, int count, float *to) {
     for (int i = 0; i < count; i++) {
         const float logit = logits[i];
-        to[i] = (logit > to[i]) | (logit != logit) ? logit : to[i]; /* a NaN stays */
+        to[i] = ((logit > to[i]) | (logit != logit)) ? logit : to[i]; /* a NaN stays */
     }
 }
 
