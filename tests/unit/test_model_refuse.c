@@ -295,8 +295,7 @@ static void refuses_modules_by_name(void **state) {
         "sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding",
         "sentence_transformers.base.modules.router.Router",
         "sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.SparseAutoEncoder",
-        "sentence_transformers.sparse_encoder.modules.sparse_static_embedding."
-        "SparseStaticEmbedding",
+        "sentence_transformers.sparse_encoder.modules.SparseStaticEmbedding",
         "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
