@@ -109,20 +109,47 @@ static void make_embeddings(random_plan *made, const random_shape *shape) {
         plan->embedding_projection = linear_of(made, shape, shape->hidden, width);
 }
 
-static void make_top(random_plan *made, const random_shape *shape) {
+static void make_modules(random_plan *made, const random_shape *shape) {
     tandem_plan *plan = &made->plan;
-    int width = shape->hidden;
-    if (shape->is_norm_first) plan->final_norm = norm_of(made, shape, width);
+    static const tandem_pooling joined[] = {TANDEM_POOLING_MAX, TANDEM_POOLING_CLS};
+    plan->joined_count = shape->joined;
+    for (int i = 0; i < shape->joined; i++) plan->joined[i] = joined[i];
+    int width = shape->hidden * (1 + shape->joined);
+    int count = 0;
+    if (shape->has_steps) {
+        made->dense[count++] = (tandem_plan_dense){
+            .kind = TANDEM_DENSE_NORM, .norm = norm_of(made, shape, width), .norm_eps = 1e-5f};
+        made->dense[count++] = (tandem_plan_dense){.kind = TANDEM_DENSE_UNIT};
+    }
     for (int i = 0; i < shape->dense; i++) {
         const int out = width / 2 + 3;
-        made->dense[i] = (tandem_plan_dense){.linear = linear_of(made, shape, out, width),
-                                             .activation = i % 2 ? TANDEM_ACTIVATION_NONE
-                                                                 : TANDEM_ACTIVATION_TANH};
+        tandem_plan_dense *dense = &made->dense[count++];
+        dense->linear = linear_of(made, shape, out, width);
+        dense->activation = i % 2 ? TANDEM_ACTIVATION_SOFTPLUS : TANDEM_ACTIVATION_TANH;
+        dense->has_residual = i == 0;
+        if (i == 0) {
+            dense->residual.weight =
+                view_of(made, shape->storage, out, width, 0.0f, 1.7f / sqrtf((float)width));
+        }
         width = out;
     }
     plan->dense = made->dense;
-    plan->dense_count = shape->dense;
+    plan->dense_count = count;
     plan->dimensions = width;
+}
+
+static void make_top(random_plan *made, const random_shape *shape) {
+    tandem_plan *plan = &made->plan;
+    if (shape->is_norm_first) plan->final_norm = norm_of(made, shape, shape->hidden);
+    make_modules(made, shape);
+    if (shape->has_lm) {
+        const int width = (int)plan->word.cols;
+        plan->lm_dense = linear_of(made, shape, width, shape->hidden);
+        plan->lm_activation = shape->activation;
+        plan->lm_norm = norm_of(made, shape, width);
+        plan->lm_decoder.weight = plan->word;
+        plan->lm_decoder.bias = view_of(made, shape->storage, 1, plan->vocab, 0.0f, 0.2f);
+    }
     if (shape->has_head) {
         plan->labels = 3;
         plan->head_dense = linear_of(made, shape, shape->hidden + 5, shape->hidden);
@@ -196,8 +223,13 @@ int64_t random_plan_bytes(const random_plan *made) {
                  linear_bytes(&layer->gate) + linear_bytes(&layer->down) +
                  norm_bytes(&layer->ffn_norm);
     }
-    for (int i = 0; i < plan->dense_count; i++) bytes += linear_bytes(&plan->dense[i].linear);
-    return bytes;
+    for (int i = 0; i < plan->dense_count; i++) {
+        const tandem_plan_dense *dense = &plan->dense[i];
+        bytes += linear_bytes(&dense->linear) + linear_bytes(&dense->residual) +
+                 norm_bytes(&dense->norm);
+    }
+    return bytes + linear_bytes(&plan->lm_dense) + norm_bytes(&plan->lm_norm) +
+           linear_bytes(&plan->lm_decoder);
 }
 
 random_batch random_batch_make(const tandem_plan *plan, int sequences, int length_max,

@@ -19,7 +19,8 @@ typedef struct random_shape {
     int types;
     int vocab;     /* 0: 97 */
     int embedding; /* width of the tables; 0: hidden */
-    int dense;     /* modules after pooling */
+    int dense;     /* modules after pooling: products, the first with a residual */
+    int joined;    /* more poolings: max, then cls */
     tandem_dtype storage;
     tandem_activation activation;
     tandem_pooling pooling;
@@ -29,6 +30,8 @@ typedef struct random_shape {
     bool has_gate;
     bool lacks_bias;
     bool has_head;
+    bool has_steps; /* a norm and a normalisation before the products */
+    bool has_lm;    /* a masked-language-model head, tied */
 } random_shape;
 
 typedef struct random_plan {

@@ -57,6 +57,10 @@ static const random_shape shapes[] = {
      .window = 70, .activation = TANDEM_ACTIVATION_GELU_ERF, .pooling = TANDEM_POOLING_MEAN,
      .hidden = 32, .heads = 4, .head_dim = 8, .ffn = 48, .layers = 2, .positions = 280,
      .storage = TANDEM_DTYPE_F32},
+    {.name = "language model head, joined poolings, every module", BERT(GELU_ERF, MEAN),
+     .hidden = 24, .heads = 2, .head_dim = 12, .ffn = 40, .layers = 2, .positions = 140,
+     .embedding = 20, .vocab = 611, .dense = 2, .joined = 2, .has_steps = true, .has_lm = true,
+     .storage = TANDEM_DTYPE_F32},
     {.name = "no layer", BERT(GELU_ERF, MEAN_SQRT), .hidden = 24, .heads = 2, .head_dim = 12,
      .ffn = 24, .layers = 0, .positions = 50, .storage = TANDEM_DTYPE_F32},
 };
@@ -215,6 +219,7 @@ static void compare_shape(const random_shape *shape, tandem_dtype dtype, tandem_
         compare_output(&pair, &batch.batch, TANDEM_OUTPUT_TOKENS);
         compare_output(&pair, &batch.batch, TANDEM_OUTPUT_STATES);
         if (shape->has_head) compare_output(&pair, &batch.batch, TANDEM_OUTPUT_HEAD);
+        if (shape->has_lm) compare_output(&pair, &batch.batch, TANDEM_OUTPUT_SPARSE);
         random_batch_free(&batch);
     }
     backend_named("ref")->close(pair.ref);
@@ -246,12 +251,13 @@ static void test_f16_against_ref(void **state) {
 }
 
 /* Each sequence alone on one thread, then in random batches on more: memcmp. */
-static void check_bits(const char *name, const random_shape *shape, tandem_dtype dtype) {
+static void check_bits(const char *name, const random_shape *shape, tandem_dtype dtype,
+                       tandem_output output) {
     static const int thread_counts[] = {1, 2, 3, 5};
     random_plan *made = random_plan_make(shape, 7);
     const tandem_plan *plan = &made->plan;
     tandem_lane *alone = open_lane(name, plan, dtype, NULL);
-    const size_t width = (size_t)plan->dimensions;
+    const size_t width = (size_t)tandem__output_width(plan, output);
     for (size_t i = 0; i < sizeof thread_counts / sizeof thread_counts[0]; i++) {
         tandem_pool *pool = NULL;
         assert_int_equal(tandem__pool_open(thread_counts[i], &pool, NULL), TANDEM_OK);
@@ -262,11 +268,11 @@ static void check_bits(const char *name, const random_shape *shape, tandem_dtype
                 sequences <= 5 ? (round < 3 && IS_THOROUGH ? plan->positions_max : 40) : 20;
             random_batch batch =
                 random_batch_make(plan, sequences, length, false, 100 + (uint64_t)round);
-            float *together = submit(name, lane, plan, &batch.batch, TANDEM_OUTPUT_POOLED);
+            float *together = submit(name, lane, plan, &batch.batch, output);
             for (int b = 0; b < sequences; b++) {
                 int32_t offsets[2];
                 const tandem_batch one = random_batch_one(&batch, b, offsets);
-                float *single = submit(name, alone, plan, &one, TANDEM_OUTPUT_POOLED);
+                float *single = submit(name, alone, plan, &one, output);
                 if (memcmp(single, together + (size_t)b * width, width * sizeof *single) != 0) {
                     fail_msg("%s %s: sequence %d of %d (%d tokens) differs on %d threads, flags %x",
                              name, shape->name, b, sequences, (int)offsets[1], thread_counts[i],
@@ -293,12 +299,15 @@ static void test_same_bits_in_any_batch(void **state) {
         /* Plain C is slow, and what differs by shape is the cut, which is the same for all. */
         const int count = level == 0 || !IS_THOROUGH ? 3 : SHAPES;
         for (int i = 0; i < count; i++) {
-            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F32);
-            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F16);
+            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F32, TANDEM_OUTPUT_POOLED);
+            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F16, TANDEM_OUTPUT_POOLED);
+            if (!shapes[i].has_lm) continue;
+            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F32, TANDEM_OUTPUT_SPARSE);
+            check_bits("cpu", &shapes[i], TANDEM_DTYPE_F16, TANDEM_OUTPUT_SPARSE);
         }
     }
     tandem__cpu_set_mask(UINT32_MAX);
-    check_bits("ref", &shapes[1], TANDEM_DTYPE_F32);
+    check_bits("ref", &shapes[1], TANDEM_DTYPE_F32, TANDEM_OUTPUT_POOLED);
 }
 
 /* AVX2 and AVX-512 compute the same bits too: the order of sums is part of the contract. */

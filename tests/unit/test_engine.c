@@ -14,15 +14,20 @@
 #include "base/mem.h"
 #include "tandem/tandem.h"
 
-#define MODEL "tests/golden/models/tiny-bert"
-#define H     32
+#define MODELS "tests/golden/models/"
+#define MODEL  MODELS "tiny-bert"
+#define H      32
 
-static tandem_engine *open_engine(const char *dtype, int threads) {
-    const tandem_engine_options options = {.model = MODEL, .dtype = dtype, .threads = threads};
+static tandem_engine *open_model(const char *model, const char *dtype, int threads) {
+    const tandem_engine_options options = {.model = model, .dtype = dtype, .threads = threads};
     tandem_engine *engine = NULL;
     tandem_error err = {0};
     if (tandem_engine_open(&options, &engine, &err) != TANDEM_OK) fail_msg("%s", err.message);
     return engine;
+}
+
+static tandem_engine *open_engine(const char *dtype, int threads) {
+    return open_model(MODEL, dtype, threads);
 }
 
 static tandem_text text(const char *bytes) {
@@ -332,16 +337,26 @@ static void test_selftest_passes(void **state) {
 
 static void test_no_allocation_when_warm(void **state) {
     (void)state;
-    tandem_engine *engine = open_engine("f16", 2);
+    static const struct {
+        const char *model;
+        tandem_task task;
+    } cases[] = {{MODEL, TANDEM_TASK_EMBED},
+                 {MODEL, TANDEM_TASK_EMBED_ALL},
+                 {MODELS "tiny-modules", TANDEM_TASK_EMBED},
+                 {MODELS "tiny-splade", TANDEM_TASK_EMBED_SPARSE},
+                 {MODELS "tiny-labels", TANDEM_TASK_CLASSIFY}};
     const tandem_text texts[] = {text("a b c d"), text("hello"), text(long_text())};
-    const tandem_request request = {.texts = texts, .count = 3};
-    tandem_result result = {0};
-    for (int i = 0; i < 8; i++) infer(engine, &request, &result);
-    const uint64_t before = tandem__mem_count();
-    for (int i = 0; i < 50; i++) infer(engine, &request, &result);
-    assert_int_equal(tandem__mem_count(), before);
-    tandem_result_deinit(&result);
-    tandem_engine_close(engine);
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        tandem_engine *engine = open_model(cases[c].model, "f16", 2);
+        const tandem_request request = {.texts = texts, .count = 3, .task = cases[c].task};
+        tandem_result result = {0};
+        for (int i = 0; i < 8; i++) infer(engine, &request, &result);
+        const uint64_t before = tandem__mem_count();
+        for (int i = 0; i < 50; i++) infer(engine, &request, &result);
+        assert_int_equal(tandem__mem_count(), before);
+        tandem_result_deinit(&result);
+        tandem_engine_close(engine);
+    }
 }
 
 typedef struct caller {
@@ -388,13 +403,12 @@ static void test_many_callers(void **state) {
 }
 
 /* Every allocation of opening an engine and of a first request fails once, in turn. */
-static void test_out_of_memory(void **state) {
-    (void)state;
+static void run_out_of_memory(const char *model, tandem_task task) {
     const tandem_text one = text("one two three");
-    const tandem_request request = {.texts = &one, .count = 1};
+    const tandem_request request = {.texts = &one, .count = 1, .task = task};
     bool is_through = false;
     for (uint64_t n = 1; !is_through && n < 5000; n++) {
-        const tandem_engine_options options = {.model = MODEL, .threads = 1};
+        const tandem_engine_options options = {.model = model, .threads = 1};
         tandem_engine *engine = NULL;
         tandem_error err = {0};
         tandem_result result = {0};
@@ -412,6 +426,13 @@ static void test_out_of_memory(void **state) {
         tandem_engine_close(engine);
     }
     assert_true(is_through);
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    run_out_of_memory(MODEL, TANDEM_TASK_EMBED);
+    run_out_of_memory(MODELS "tiny-splade", TANDEM_TASK_EMBED_SPARSE);
+    run_out_of_memory(MODELS "tiny-modules", TANDEM_TASK_EMBED_ALL);
 }
 
 int main(void) {
