@@ -70,7 +70,7 @@ typedef struct tandem_model_info {
     const char *similarity; /* "cosine", "dot", ... */
     const char *activation; /* of the feed-forward layers: "gelu", "silu", ... */
     const char *positions;  /* "absolute", "rope", "alibi", "relative", "none" */
-    const char *pooling;    /* "mean", "cls", "lasttoken", ... */
+    const char *pooling;    /* "mean", "cls", "splade", ...; "max+cls" where they are joined */
     int64_t parameters;
     int32_t dimensions; /* of a vector, before truncation */
     int32_t hidden;

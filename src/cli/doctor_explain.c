@@ -2,6 +2,7 @@
 #include "cli/doctor_explain.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes_text.h"
@@ -53,20 +54,26 @@ static tandem_status push_plan(const tandem_model_info *model, bool is_json, tan
             ",\"explain\":{\"plan\":{\"family\":\"%s\",\"layers\":%d,\"hidden\":%d,\"heads\":%d,"
             "\"ffn\":%d,\"activation\":\"%s\",\"positions\":\"%s\",\"positions_max\":%d,"
             "\"max_length\":%d,\"pooling\":\"%s\",\"normalized\":%s,\"dimensions\":%d,"
+            "\"labels\":%d,\"score\":\"%s\",\"embedding\":%s,\"sparse\":%s,"
             "\"parameters\":%" PRId64 "},\"lanes\":[",
             model->family, model->layers, model->hidden, model->heads, model->ffn,
             model->activation, model->positions, model->positions_max, model->max_length,
             model->pooling, model->is_normalized ? "true" : "false", model->dimensions,
-            model->parameters);
+            model->labels, model->score, model->has_embedding ? "true" : "false",
+            model->has_sparse ? "true" : "false", model->parameters);
     }
+    char labels[48] = "";
+    if (model->labels > 0)
+        (void)snprintf(labels, sizeof labels, ", %d labels, score %s", model->labels, model->score);
     return tandem__buffer_printf(
         out, err,
         "plan       %s: %d layers, hidden %d, %d heads, ffn %d, activation %s,\n"
         "           positions %s up to %d, texts up to %d tokens, pooling %s%s, %d dimensions,\n"
-        "           %" PRId64 " parameters\n",
+        "           %" PRId64 " parameters%s%s\n",
         model->family, model->layers, model->hidden, model->heads, model->ffn, model->activation,
         model->positions, model->positions_max, model->max_length, model->pooling,
-        model->is_normalized ? ", normalized" : "", model->dimensions, model->parameters);
+        model->is_normalized ? ", normalized" : "", model->dimensions, model->parameters, labels,
+        model->has_sparse ? ", sparse vectors" : "");
 }
 
 static tandem_status push_lane_head(const tandem_lane_info *lane, const char *before, bool is_json,

@@ -270,6 +270,7 @@ static tandem_status engine_fill(const tandem_engine_options *options,
     TANDEM_TRY(set_limits(options, engine, err));
     TANDEM_TRY(settle_dtype(engine, options->lane, err));
     TANDEM_TRY(list_prompts(engine, err));
+    tandem__pooling_words(engine->source->plan, engine->poolings, sizeof engine->poolings);
     TANDEM_TRY(set_policy(options, engine, err));
     TANDEM_TRY(tandem__dispatch_open(engine, err));
     return open_both(options, engine, err);
@@ -345,6 +346,7 @@ void tandem_engine_model(const tandem_engine *engine, tandem_model_info *info) {
         .max_length = engine->max_length,
         .labels = plan->labels,
         .label_names = source->labels,
+        .pooling = engine->poolings,
         .score = tandem__score_word(plan->labels > 0 ? source->score : TANDEM_SCORE_IDENTITY),
         .prompt_count = source->prompt_count,
         .prompt_names = engine->prompt_names,

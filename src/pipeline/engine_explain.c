@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an engine says of itself: the plan in words, and what runs where inside a lane. */
+#include <stdio.h>
+
 #include "base/fail.h"
 #include "pipeline/pipeline_internal.h"
 
@@ -53,7 +55,15 @@ static const char *pooling_word(tandem_pooling pooling) {
 void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info) {
     info->activation = activation_word(plan->activation);
     info->positions = tandem__position_word(plan->position);
-    info->pooling = pooling_word(plan->pooling);
+}
+
+void tandem__pooling_words(const tandem_plan *plan, char *text, size_t size) {
+    size_t len = 0;
+    for (int i = 0; i <= plan->joined_count && len < size; i++) {
+        const int put = snprintf(text + len, size - len, "%s%s", i == 0 ? "" : "+",
+                                 pooling_word(tandem__plan_pooling(plan, i)));
+        if (put > 0) len += (size_t)put;
+    }
 }
 
 tandem_status tandem_engine_explain(tandem_engine *engine, const char *lane,

@@ -66,6 +66,7 @@ struct tandem_engine {
     int lane_count;
     tandem_dtype dtype;
     const char *const *prompt_names; /* [source->prompt_count] */
+    char poolings[128];              /* "mean", or "max+cls" where vectors are joined */
     int32_t max_length;
     int32_t batch_tokens; /* one batch holds at most this many, or one longer sequence */
     sched_policy policy;
@@ -223,8 +224,11 @@ tandem_status tandem__engine_route(tandem_engine *engine, const tandem_request *
                                    pipeline_job *job, char *reason,
                                    tandem_error *err) TANDEM_NODISCARD;
 
-/* Fills the words of info that name the plan's choices. */
+/* Fills the words of info that name the plan's choices, but for the pooling. */
 void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info);
+
+/* The names of all poolings with + between them, into `text` of `size` bytes. */
+void tandem__pooling_words(const tandem_plan *plan, char *text, size_t size);
 
 /* Fills memory->units and the result's texts from the request's texts, on all threads. */
 tandem_status tandem__pipeline_tokenize(tandem_engine *engine, const tandem_request *request,

@@ -196,6 +196,18 @@ class Sparse(Case):
         self.assertIn("no embeddings but sparse ones: tandem embed --sparse", line)
         self.assertIn("sparse ones", self.failed("similarity", "-m", SPLADE, "a", "b"))
 
+    def test_doctor(self):
+        expected = ((SPLADE, ("splade", 0, False, True)), (RERANK, ("mean", 1, True, False)),
+                    (LABELS, ("mean", 3, True, False)), (TINY, ("mean", 0, True, False)),
+                    (str(MODELS / "tiny-modules"), ("max+cls+weightedmean", 0, True, False)))
+        for model, words in expected:
+            out = json.loads(self.done("doctor", "-m", model, "--explain", "--json"))
+            plan = out["explain"]["plan"]
+            self.assertEqual(tuple(plan[k] for k in ("pooling", "labels", "embedding", "sparse")),
+                             words)
+        text = self.done("doctor", "-m", LABELS, "--explain").decode()
+        self.assertIn("3 labels, score softmax", text)
+
     def test_selftest(self):
         self.assertIn(b"cpu", self.done("selftest", "-m", SPLADE, stderr=None))
 
