@@ -112,6 +112,7 @@ static void encode_tile(void *context, int tile, int worker) {
         tandem_error err = {.status = TANDEM_OK};
         job->result->texts[i].status = encode_text(job, store, i, &err);
         if (err.status == TANDEM_OK) continue;
+        job->result->texts[i].tokens = 0; /* none of its rows is there */
         if (store->error.status == TANDEM_OK || (uint32_t)i < store->error_text) {
             store->error = err;
             store->error_text = (uint32_t)i;
