@@ -68,7 +68,17 @@ typedef struct cli_settings {
     int64_t batch; /* 0 = 1 for latency, a large one for throughput */
     double seconds;
     const char *compare;
-    const char *mix;    /* NULL = tables */
+    const char *mix; /* NULL = tables */
+    const char *machine;
+    const char *policy;
+    const char *loads; /* "0.4,0.8" */
+    const char *faults;
+    double realtime;
+    double background;
+    int64_t requests;
+    int64_t seed;
+    double warmup_ms;
+    bool is_bursty;
     const char *report; /* "" = a default name, NULL = none */
     const char *baseline;
     const char *python;
@@ -136,6 +146,7 @@ extern const cli_command cli_command_rerank;
 extern const cli_command cli_command_classify;
 extern const cli_command cli_command_tokenize;
 extern const cli_command cli_command_bench;
+extern const cli_command cli_command_simulate;
 extern const cli_command cli_command_doctor;
 extern const cli_command cli_command_selftest;
 extern const cli_command cli_command_model;

@@ -9,8 +9,8 @@ import subprocess
 
 from cli_case import BINARY, ROOT, TINY, Case, main
 
-COMMANDS = ["embed", "similarity", "rerank", "classify", "tokenize", "bench", "doctor",
-            "selftest", "version", "help"]
+COMMANDS = ["embed", "similarity", "rerank", "classify", "tokenize", "bench", "simulate",
+            "doctor", "selftest", "version", "help"]
 
 # What the documented interface names, by command: a name that is missing here breaks scripts.
 COMMON = ["--offline", "-q", "-v", "-h", "--help"]
@@ -25,6 +25,8 @@ OPTIONS = {
     "tokenize": INPUT + ["-m", "--model", "--max-length", "--decode", "--skip-special"],
     "bench": MODEL + ["--shape", "--tokens", "--batch", "--seconds", "--json", "--report",
                       "--compare", "--mix"],
+    "simulate": ["--machine", "--policy", "--load", "--realtime", "--background", "--batch",
+                 "--bursty", "--faults", "--requests", "--seed", "--warmup-ms", "--json"],
     "doctor": ["--json", "--explain"],
     "selftest": MODEL + ["--report"],
     "version": [],
