@@ -43,7 +43,7 @@ def check_decoders(tandem, strings, rng, only):
                     [tandem, "tokenize", "--decode", "-m", folder] + ["--skip-special"] * skip,
                     input="".join(json.dumps(ids) + "\n" for ids in lists).encode(),
                     stdout=subprocess.PIPE, check=True).stdout
-            rows = out.decode().splitlines()
+            rows = out.decode().split("\n")[:-1]
             assert len(rows) == len(lists)
             for ids, want, row in zip(lists, wants, rows):
                 got = json.loads(row)["text"]
