@@ -20,7 +20,9 @@ class tandem_error(ctypes.Structure):
 
 class tandem_engine_options(ctypes.Structure):
     _fields_ = [("model", c_text), ("shape", c_text), ("lane", c_text), ("dtype", c_text),
-                ("threads", c_int), ("max_length", c_int), ("batch_tokens", c_int)]
+                ("threads", c_int), ("max_length", c_int), ("batch_tokens", c_int),
+                ("policy", c_text), ("queue_tokens_max", ctypes.c_int64),
+                ("tenant_tokens_max", ctypes.c_int64)]
 
 
 class tandem_text(ctypes.Structure):
@@ -31,7 +33,8 @@ class tandem_request(ctypes.Structure):
     _fields_ = [("texts", ctypes.POINTER(tandem_text)), ("pairs", ctypes.POINTER(tandem_text)),
                 ("count", c_size), ("ids", c_ints), ("id_offsets", c_ints), ("lane", c_text),
                 ("prompt_name", c_text), ("prompt", c_text), ("max_length", c_int),
-                ("dimensions", c_int), ("task", ctypes.c_int), ("fallback", ctypes.c_int),
+                ("dimensions", c_int), ("priority", c_int), ("deadline_ms", ctypes.c_double),
+                ("tenant", c_text), ("task", ctypes.c_int), ("fallback", ctypes.c_int),
                 ("scoring", ctypes.c_int), ("raw_scores", c_bool), ("skip_normalize", c_bool),
                 ("force_normalize", c_bool), ("refuse_long", c_bool),
                 ("split_long", c_bool), ("replace_invalid", c_bool)]
@@ -45,7 +48,8 @@ class tandem_result(ctypes.Structure):
                 ("first_failed", c_size),
                 ("truncated", c_size), ("lane", c_text), ("dtype", c_text),
                 ("reason", ctypes.c_char * 120), ("tokenize_ns", ctypes.c_uint64),
-                ("infer_ns", ctypes.c_uint64), ("tokens", ctypes.c_int64),
+                ("queue_ns", ctypes.c_uint64), ("infer_ns", ctypes.c_uint64),
+                ("retry_ns", ctypes.c_uint64), ("tokens", ctypes.c_int64),
                 ("memory", ctypes.c_void_p)]
 
 
