@@ -45,6 +45,7 @@ typedef struct tandem_engine_options {
     const char *policy;        /* "predict" (NULL as well), "rules", "rules-simple" */
     int64_t queue_tokens_max;  /* tokens that may wait; 0 = 1 << 20 */
     int64_t tenant_tokens_max; /* ... of one tenant; 0 = queue_tokens_max */
+    int64_t cache_bytes;       /* of vectors kept for requests to come; 0 = none */
 } tandem_engine_options;
 
 /* Opens the model and its lanes. The error names the file and the field, or the lane and why it
@@ -208,6 +209,7 @@ typedef struct tandem_result {
     size_t failed;        /* texts whose status is not TANDEM_OK */
     size_t first_failed;  /* index of the first of them, 0 if there is none */
     size_t truncated;     /* texts that lost tokens */
+    size_t cached;        /* sequences whose vectors were known */
     const char *lane;     /* that served; static */
     const char *dtype;    /* static */
     char reason[120];     /* why that lane */

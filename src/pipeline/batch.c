@@ -28,7 +28,8 @@ static void pack_item(const sched_item *item, int32_t *skips, int32_t *offsets, 
                       int32_t *types, int32_t *unit, int32_t *token, bool *has_skip) {
     const struct tandem_result_memory *memory = job_of(item)->result->memory;
     const pipeline_unit *units = (const pipeline_unit *)(const void *)memory->units.ptr;
-    for (uint32_t u = item->first; u < item->first + item->count; u++) {
+    for (uint32_t k = item->first; k < item->first + item->count; k++) {
+        const uint32_t u = tandem__job_unit(job_of(item), k);
         const pipeline_store *store = &memory->stores[units[u].store];
         const size_t bytes = (size_t)units[u].tokens * sizeof(int32_t);
         const size_t start = units[u].id_start * sizeof(int32_t);
@@ -111,10 +112,26 @@ bool tandem__batch_look(const tandem_engine *engine, const sched_batch *batch,
     return is_any;
 }
 
-/* Adds rows to a result. Windows of one text add up, weighted by their tokens. Only a text of
+uint32_t tandem__job_unit(const pipeline_job *job, uint32_t index) {
+    const tandem_buffer *map = &job->result->memory->unit_map;
+    return map->len == 0 ? index : ((const uint32_t *)(const void *)map->ptr)[index];
+}
+
+pipeline_key tandem__unit_key(const pipeline_job *job, const pipeline_unit *unit) {
+    const pipeline_store *store = &job->result->memory->stores[unit->store];
+    const int32_t *ids = (const int32_t *)(const void *)store->ids.ptr;
+    const int32_t *types = (const int32_t *)(const void *)store->types.ptr;
+    return (pipeline_key){.ids = ids + unit->id_start,
+                          .types = store->types.len > 0 ? types + unit->id_start : NULL,
+                          .tokens = unit->tokens,
+                          .skip = unit->skip,
+                          .output = (int32_t)job->output};
+}
+
+/* Windows of one text add up, weighted by their tokens. Only a text of
  * several windows is weighted, so that one window keeps its bits. */
-static void add_rows(const pipeline_job *job, const pipeline_unit *unit, int32_t rows,
-                     const float *raw) {
+void tandem__rows_add(const pipeline_job *job, const pipeline_unit *unit, int32_t rows,
+                      const float *raw) {
     tandem_result *result = job->result;
     const int32_t n = job->dimensions;
     const tandem_text_result *text = &result->texts[unit->text];
@@ -130,11 +147,16 @@ static void add_rows(const pipeline_job *job, const pipeline_unit *unit, int32_t
 static bool take_unit(const pipeline_job *job, uint32_t index, const int32_t *ids,
                       const float *raw) {
     const struct tandem_result_memory *memory = job->result->memory;
-    const pipeline_unit *unit = (const pipeline_unit *)(const void *)memory->units.ptr + index;
+    const pipeline_unit *unit =
+        (const pipeline_unit *)(const void *)memory->units.ptr + tandem__job_unit(job, index);
     if (job->output == TANDEM_OUTPUT_SPARSE)
         return tandem__sparse_add(job->result, unit->text, raw, job->width, NULL) == TANDEM_OK;
     const bool is_by_token = job->output == TANDEM_OUTPUT_TOKENS;
-    add_rows(job, unit, is_by_token ? unit->tokens : 1, raw);
+    tandem__rows_add(job, unit, is_by_token ? unit->tokens : 1, raw);
+    if (job->is_cached) {
+        const pipeline_key key = tandem__unit_key(job, unit);
+        tandem__cache_put(job->engine->cache, &key, tandem__cache_hash(&key), raw, job->width);
+    }
     if (is_by_token) memcpy(job->result->ids + unit->row, ids, (size_t)unit->tokens * sizeof *ids);
     return true;
 }

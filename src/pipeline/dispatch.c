@@ -11,6 +11,8 @@
  * while a batch's rows are some tens of microseconds of copying. */
 #include "pipeline/pipeline_internal.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -127,13 +129,95 @@ static bool is_drained(const pipeline_dispatch *dispatch) {
     return dispatch->scheduler->alive == NULL && dispatch->telling == 0;
 }
 
+static pipeline_job **leader_slot(pipeline_dispatch *dispatch, const pipeline_job *job) {
+    return &dispatch->leaders[job->hash & (PIPELINE_LEADERS_MAX - 1)];
+}
+
+static bool is_same_text(const pipeline_job *a, const pipeline_job *b) {
+    if (a->hash != b->hash || a->output != b->output) return false;
+    const pipeline_key x = tandem__unit_key(a, (const void *)a->result->memory->units.ptr);
+    const pipeline_key y = tandem__unit_key(b, (const void *)b->result->memory->units.ptr);
+    if (x.tokens != y.tokens || x.skip != y.skip) return false;
+    if ((x.types == NULL) != (y.types == NULL)) return false;
+    const size_t bytes = (size_t)x.tokens * sizeof(int32_t);
+    if (memcmp(x.ids, y.ids, bytes) != 0) return false;
+    return x.types == NULL || memcmp(x.types, y.types, bytes) == 0;
+}
+
+/* Hands a job to the scheduler, or to the job that computes the same already. */
+static tandem_status begin(pipeline_job *job, tandem_error *err) {
+    pipeline_dispatch *dispatch = &job->engine->dispatch;
+    pipeline_job **slot = job->hash != 0 ? leader_slot(dispatch, job) : NULL;
+    if (slot != NULL && *slot != NULL && (*slot)->sched.priority <= job->sched.priority &&
+        is_same_text(*slot, job)) {
+        job->leader = *slot;
+        job->next_over = (*slot)->followers;
+        (*slot)->followers = job;
+        return TANDEM_OK;
+    }
+    TANDEM_TRY(tandem__sched_submit(dispatch->scheduler, &job->sched, tandem__clock_ns(),
+                                    &job->result->retry_ns, err));
+    if (slot != NULL && *slot == NULL) *slot = job;
+    return TANDEM_OK;
+}
+
+/* A job that the scheduler does not hold is over. */
+static void end(pipeline_job *job, tandem_status status) {
+    pipeline_dispatch *dispatch = &job->engine->dispatch;
+    job->sched.status = status;
+    job->sched.reason = SCHED_REASON_CACHE;
+    job->sched.served_lane = SCHED_NO_LANE;
+    job->leader = NULL;
+    job->next_over = dispatch->over;
+    dispatch->over = job;
+}
+
+/* What a leader's followers do now: take its row from the cache, or compute after all. */
+static void release_followers(pipeline_job *leader) {
+    pipeline_dispatch *dispatch = &leader->engine->dispatch;
+    pipeline_job **slot = leader->hash != 0 ? leader_slot(dispatch, leader) : NULL;
+    if (slot != NULL && *slot == leader) *slot = NULL;
+    pipeline_job *job = leader->followers;
+    leader->followers = NULL;
+    while (job != NULL) {
+        pipeline_job *next = job->next_over;
+        struct tandem_result_memory *memory = job->result->memory;
+        const pipeline_unit *unit = (const void *)memory->units.ptr;
+        const pipeline_key key = tandem__unit_key(job, unit);
+        float *row = (void *)memory->row.ptr;
+        job->leader = NULL;
+        tandem_status status = TANDEM_OK;
+        if (tandem__cache_get(job->engine->cache, &key, job->hash, row, job->width)) {
+            tandem__rows_add(job, unit, 1, row);
+            job->result->cached++;
+            end(job, TANDEM_OK);
+        } else {
+            status = begin(job, &job->error);
+        }
+        if (status != TANDEM_OK) end(job, status);
+        job = next;
+    }
+}
+
+/* The next job that is over, or NULL. */
+static pipeline_job *next_over(pipeline_dispatch *dispatch) {
+    pipeline_job *job = dispatch->over;
+    if (job != NULL) {
+        dispatch->over = job->next_over;
+        return job;
+    }
+    job = (pipeline_job *)(void *)tandem__sched_finished(dispatch->scheduler);
+    if (job != NULL) release_followers(job);
+    return job;
+}
+
 /* Callers of jobs that are over; called with the mutex, which is released around callbacks. */
 static void deliver(tandem_engine *engine) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     pipeline_job *first = NULL;
     pipeline_job **last = &first;
     for (;;) {
-        pipeline_job *job = (pipeline_job *)(void *)tandem__sched_finished(dispatch->scheduler);
+        pipeline_job *job = next_over(dispatch);
         if (job == NULL) break;
         job->is_over = true;
         if (job->finished == NULL) {
@@ -310,8 +394,7 @@ static tandem_status submit(pipeline_job *job, tandem_error *err) {
     if (dispatch->is_refusing)
         return TANDEM_FAIL(err, CANCELLED, "the engine is closing: no request is taken in");
     job->sched.tenant = tenant_of(dispatch, job->request.tenant);
-    TANDEM_TRY(tandem__sched_submit(dispatch->scheduler, &job->sched, tandem__clock_ns(),
-                                    &job->result->retry_ns, err));
+    TANDEM_TRY(begin(job, err));
     const uint64_t deadline_ns = job->sched.deadline_ns;
     if (deadline_ns > 0 && deadline_ns < dispatch->tick_ns) dispatch->tick_ns = deadline_ns;
     return TANDEM_OK;
@@ -362,7 +445,14 @@ tandem_status tandem__dispatch_start(pipeline_job *job, tandem_error *err) {
 void tandem__dispatch_cancel(pipeline_job *job) {
     tandem_engine *engine = job->engine;
     (void)pthread_mutex_lock(&engine->dispatch.mutex);
-    tandem__sched_cancel(engine->dispatch.scheduler, &job->sched, tandem__clock_ns());
+    if (job->leader != NULL) {
+        pipeline_job **link = &job->leader->followers;
+        while (*link != job) link = &(*link)->next_over;
+        *link = job->next_over;
+        end(job, TANDEM_CANCELLED);
+    } else {
+        tandem__sched_cancel(engine->dispatch.scheduler, &job->sched, tandem__clock_ns());
+    }
     deliver(engine);
     (void)pthread_mutex_unlock(&engine->dispatch.mutex);
 }
@@ -374,9 +464,10 @@ bool tandem__dispatch_drain(tandem_engine *engine, uint64_t until_ns) {
     while (!is_drained(dispatch) && tandem__clock_ns() < until_ns)
         tandem__cond_wait(&dispatch->drained, &dispatch->mutex, until_ns);
     const bool is_done = dispatch->scheduler->alive == NULL;
-    while (dispatch->scheduler->alive != NULL)
+    while (dispatch->scheduler->alive != NULL) { // followers of a cancelled job come after it
         tandem__sched_cancel(dispatch->scheduler, dispatch->scheduler->alive, tandem__clock_ns());
-    deliver(engine);
+        deliver(engine);
+    }
     while (dispatch->telling > 0)
         tandem__cond_wait(&dispatch->drained, &dispatch->mutex, UINT64_MAX);
     (void)pthread_mutex_unlock(&dispatch->mutex);

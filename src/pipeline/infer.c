@@ -115,7 +115,8 @@ static void mark_texts(const pipeline_job *job) {
     const pipeline_unit *units = (const void *)result->memory->units.ptr;
     for (uint32_t u = 0; u < job->sched.unit_count; u++) {
         if (job->sched.unit_status[u] == TANDEM_OK) continue;
-        result->texts[units[u].text].status = (tandem_status)job->sched.unit_status[u];
+        const uint32_t unit = tandem__job_unit(job, u);
+        result->texts[units[unit].text].status = (tandem_status)job->sched.unit_status[u];
     }
 }
 
@@ -165,7 +166,9 @@ static void say_how(const pipeline_job *job) {
     result->dtype = tandem__dtype_word(lane->capabilities.dtype);
     if (result->reason[0] == 0 || done->reason == SCHED_REASON_FALLBACK)
         (void)snprintf(result->reason, sizeof result->reason, "%s",
-                       tandem__reason_text(done->reason));
+                       tandem__reason_text(result->cached == result->count && result->count > 0
+                                               ? SCHED_REASON_CACHE
+                                               : done->reason));
     result->tokenize_ns = job->tokenized_ns - job->start_ns;
     if (done->started_ns == 0) return;
     result->queue_ns = done->started_ns - done->submitted_ns;
@@ -280,18 +283,50 @@ static tandem_status reset_result(tandem_engine *engine, size_t count, tandem_re
     return TANDEM_OK;
 }
 
+/* Takes what the cache knows; memory->unit_map lists the other units. */
+static tandem_status ask_cache(pipeline_job *job, size_t *count, tandem_error *err) {
+    struct tandem_result_memory *memory = job->result->memory;
+    const pipeline_unit *units = (const void *)memory->units.ptr;
+    TANDEM_TRY(tandem__buffer_reserve(&memory->unit_map, (*count + 1) * sizeof(uint32_t), err));
+    memory->row.len = 0;
+    TANDEM_TRY(tandem__buffer_reserve(&memory->row, (size_t)job->width * sizeof(float), err));
+    uint32_t *map = (void *)memory->unit_map.ptr;
+    float *row = (void *)memory->row.ptr;
+    size_t missing = 0;
+    for (size_t u = 0; u < *count; u++) {
+        const pipeline_key key = tandem__unit_key(job, &units[u]);
+        const uint64_t hash = tandem__cache_hash(&key);
+        if (tandem__cache_get(job->engine->cache, &key, hash, row, job->width)) {
+            tandem__rows_add(job, &units[u], 1, row);
+            job->result->cached++;
+            continue;
+        }
+        map[missing++] = (uint32_t)u;
+        job->hash = hash;
+    }
+    /* Only a request of one text follows another: its result is the one row. */
+    if (*count != 1 || job->request.deadline_ms > 0) job->hash = 0;
+    memory->unit_map.len = missing * sizeof *map;
+    *count = missing;
+    return TANDEM_OK;
+}
+
 /* What the scheduler has to know. */
 static tandem_status set_units(pipeline_job *job, tandem_error *err) {
     struct tandem_result_memory *memory = job->result->memory;
     const pipeline_unit *units = (const void *)memory->units.ptr;
-    const size_t count = memory->units.len / sizeof *units;
+    size_t count = memory->units.len / sizeof *units;
+    memory->unit_map.len = 0;
+    job->is_cached = job->engine->cache != NULL && job->lane == SCHED_NO_LANE &&
+                     (job->output == TANDEM_OUTPUT_POOLED || job->output == TANDEM_OUTPUT_HEAD);
+    if (job->is_cached) TANDEM_TRY(ask_cache(job, &count, err));
     if (count > UINT32_MAX) return TANDEM_FAIL(err, CAPACITY, "%zu units in one request", count);
     memory->unit_tokens.len = 0;
     memory->unit_status.len = 0;
     TANDEM_TRY(tandem__buffer_reserve(&memory->unit_tokens, (count + 1) * sizeof(int32_t), err));
     TANDEM_TRY(tandem__buffer_reserve(&memory->unit_status, count + 1, err));
     int32_t *tokens = (void *)memory->unit_tokens.ptr;
-    for (size_t u = 0; u < count; u++) tokens[u] = units[u].tokens;
+    for (size_t u = 0; u < count; u++) tokens[u] = units[tandem__job_unit(job, (uint32_t)u)].tokens;
     memset(memory->unit_status.ptr, TANDEM_OK, count);
     const tandem_request *request = &job->request;
     sched_job *to = &job->sched;

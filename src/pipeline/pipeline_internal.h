@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "base/wait.h"
 #include "model/model.h"
+#include "pipeline/cache.h"
 #include "sched/sched.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
@@ -31,6 +32,8 @@ typedef struct pipeline_slot {
     tandem_buffer raw;  /* float: what the lane gave */
     bool failed[SCHED_UNITS_MAX];
 } pipeline_slot;
+
+#define PIPELINE_LEADERS_MAX 1024 /* a power of two */
 
 struct pipeline_job;
 
@@ -53,6 +56,8 @@ typedef struct pipeline_dispatch {
     int32_t telling;                     /* threads that are calling `finished` functions */
     pthread_cond_t drained;              /* nothing is queued or on a lane */
     uint64_t tenants[SCHED_TENANTS_MAX]; /* hashes of their names; 0 = free */
+    struct pipeline_job *leaders[PIPELINE_LEADERS_MAX]; /* by the hash of their one unit */
+    struct pipeline_job *over; /* ended without the scheduler, to be told */
     bool is_refusing;
     bool is_closing;
 } pipeline_dispatch;
@@ -75,6 +80,7 @@ struct tandem_engine {
     bool is_lane_named;    /* "auto" means one lane alone */
     const char *lane_name; /* ... this */
     pipeline_dispatch dispatch;
+    pipeline_cache *cache; /* NULL = off */
     struct tandem_call *free_calls;
     pthread_mutex_t calls_mutex; /* of free_calls */
 };
@@ -125,6 +131,8 @@ struct tandem_result_memory {
     tandem_buffer units;          /* pipeline_unit, in the order of the texts */
     tandem_buffer unit_tokens;    /* int32_t, as the scheduler wants them */
     tandem_buffer unit_status;    /* uint8_t */
+    tandem_buffer unit_map;       /* uint32_t: units that the cache did not have */
+    tandem_buffer row;            /* float: one row of the cache */
     tandem_buffer row_ids;        /* int32_t: tokens of the rows, with TANDEM_TASK_EMBED_ALL */
     tandem_buffer sparse_offsets; /* int64_t */
     tandem_buffer sparse_ids;     /* int32_t */
@@ -153,12 +161,16 @@ typedef struct pipeline_job {
     int32_t lane;       /* index that was asked for, or SCHED_NO_LANE */
     int32_t home;       /* index of a lane that it would be served by */
     bool is_normalized;
-    bool is_over; /* with the dispatch mutex */
+    bool is_cached;              /* the cache may serve it and keep its rows */
+    bool is_over;                /* with the dispatch mutex */
+    uint64_t hash;               /* of its only unit, where it may share that with equal requests */
+    struct pipeline_job *leader; /* that computes the same, while it waits for it */
+    struct pipeline_job *followers; /* that wait for it */
     uint64_t start_ns;
     uint64_t tokenized_ns;
     tandem_error error;                         /* of the last batch with its units that failed */
     void (*finished)(struct pipeline_job *job); /* instead of a waiting caller; without the mutex */
-    struct pipeline_job *next_over;
+    struct pipeline_job *next_over;             /* or the next follower of the same leader */
 } pipeline_job;
 
 /* result.c: the result's memory, made on its first use. */
@@ -206,6 +218,16 @@ size_t tandem__batch_floats(const tandem_engine *engine, const sched_batch *batc
 /* Marks units whose rows are not finite in slot->failed; true if there is one. */
 bool tandem__batch_look(const tandem_engine *engine, const sched_batch *batch,
                         const tandem_batch *packed, pipeline_slot *slot);
+
+/* The unit of the request that the scheduler knows as unit `index` of its job. */
+uint32_t tandem__job_unit(const pipeline_job *job, uint32_t index);
+
+/* Adds rows to a result. */
+void tandem__rows_add(const pipeline_job *job, const pipeline_unit *unit, int32_t rows,
+                      const float *raw);
+
+/* What makes the row of a unit. Borrowed from the job. */
+pipeline_key tandem__unit_key(const pipeline_job *job, const pipeline_unit *unit);
 
 /* Rows to the results of their requests; units that cannot be taken are marked as well. With the
  * dispatch mutex. */

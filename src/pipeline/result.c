@@ -40,6 +40,8 @@ tandem_status tandem__result_memory(tandem_engine *engine, tandem_result *result
     tandem__buffer_init(&memory->units, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->unit_tokens, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->unit_status, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->unit_map, RESULT_BYTES_MAX);
+    tandem__buffer_init(&memory->row, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->row_ids, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->sparse_offsets, RESULT_BYTES_MAX);
     tandem__buffer_init(&memory->sparse_ids, RESULT_BYTES_MAX);
@@ -72,6 +74,8 @@ void tandem_result_deinit(tandem_result *result) {
     tandem__buffer_deinit(&memory->units);
     tandem__buffer_deinit(&memory->unit_tokens);
     tandem__buffer_deinit(&memory->unit_status);
+    tandem__buffer_deinit(&memory->unit_map);
+    tandem__buffer_deinit(&memory->row);
     tandem__buffer_deinit(&memory->row_ids);
     tandem__buffer_deinit(&memory->sparse_offsets);
     tandem__buffer_deinit(&memory->sparse_ids);
