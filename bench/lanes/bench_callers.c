@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/chance.h"
 #include "base/clock.h"
@@ -104,6 +105,14 @@ static double packed(tandem_engine *engine, double seconds) {
     return (double)tokens * 1e9 / (double)(now_ns - start_ns);
 }
 
+/* Processor time of the process so far, in seconds. */
+static double processor_s(void) {
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a;
     const double y = *(const double *)b;
@@ -128,19 +137,26 @@ int main(int argc, char **argv) {
     double one[ROUNDS];
     double all[ROUNDS];
     double ratios[ROUNDS];
+    double costs[ROUNDS]; /* processor time of a token, many callers over packed */
     (void)packed(engine, seconds / 4);
     for (int r = 0; r < ROUNDS; r++) {
+        const double start_s = processor_s();
         one[r] = packed(engine, seconds);
+        const double middle_s = processor_s();
         all[r] = many(engine, callers, seconds);
         ratios[r] = all[r] / one[r];
+        costs[r] = (processor_s() - middle_s) / (double)atomic_load(&tokens_done) /
+                   ((middle_s - start_s) / (one[r] * seconds));
     }
     qsort(one, ROUNDS, sizeof one[0], by_size);
     qsort(all, ROUNDS, sizeof all[0], by_size);
     qsort(ratios, ROUNDS, sizeof ratios[0], by_size);
-    (void)printf("packed %.0f tokens/s, %d callers %.0f tokens/s, ratio %.3f (%.3f to %.3f), wait "
-                 "p50 %.1f ms p95 %.1f ms\n",
+    qsort(costs, ROUNDS, sizeof costs[0], by_size);
+    (void)printf("packed %.0f tokens/s, %d callers %.0f tokens/s, ratio %.3f (%.3f to %.3f), "
+                 "processor time a token %.3f, wait p50 %.1f ms p95 %.1f ms\n",
                  one[ROUNDS / 2], callers, all[ROUNDS / 2], ratios[ROUNDS / 2], ratios[0],
-                 ratios[ROUNDS - 1], (double)tandem__histogram_quantile(&waits, 0.5) / 1e6,
+                 ratios[ROUNDS - 1], costs[ROUNDS / 2],
+                 (double)tandem__histogram_quantile(&waits, 0.5) / 1e6,
                  (double)tandem__histogram_quantile(&waits, 0.95) / 1e6);
     tandem_engine_close(engine);
     return 0;
