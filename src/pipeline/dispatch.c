@@ -286,6 +286,18 @@ static tandem_status compute(tandem_engine *engine, const sched_batch *batch, pi
     return wait_for(engine, batch, ticket, err);
 }
 
+/* Where engines share the machine, one batch at a time on each processor. */
+static tandem_status compute_in_turn(tandem_engine *engine, const sched_batch *batch,
+                                     pipeline_slot *slot, const tandem_batch *packed,
+                                     tandem_error *err) {
+    if (engine->share == NULL) return compute(engine, batch, slot, packed, err);
+    pipeline_gate *gate = &engine->share->gates[batch->lane];
+    tandem__gate_enter(gate, batch->is_realtime);
+    const tandem_status status = compute(engine, batch, slot, packed, err);
+    tandem__gate_leave(gate);
+    return status;
+}
+
 /* Wakes a worker of each lane that has a slot free, except `busy`, where something waits. */
 static void wake_workers(tandem_engine *engine, int32_t busy);
 
@@ -300,7 +312,7 @@ static void run_batch(tandem_engine *engine, sched_batch *batch) {
     wake_workers(engine, batch->lane);
     (void)pthread_mutex_unlock(&dispatch->mutex);
     bool is_any = false;
-    if (status == TANDEM_OK) status = compute(engine, batch, slot, &packed, &err);
+    if (status == TANDEM_OK) status = compute_in_turn(engine, batch, slot, &packed, &err);
     if (status == TANDEM_OK) is_any = tandem__batch_look(engine, batch, &packed, slot);
     (void)pthread_mutex_lock(&dispatch->mutex);
     for (uint32_t i = 0; status != TANDEM_OK && i < batch->item_count; i++) {

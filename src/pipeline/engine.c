@@ -265,7 +265,10 @@ static tandem_status engine_fill(const tandem_engine_options *options,
     if (options->threads < 0 || options->threads > 1024) {
         return TANDEM_FAIL(err, INVALID, "threads: %d, expected 1 to 1024", options->threads);
     }
-    TANDEM_TRY(tandem__pool_open(options->threads, &engine->pool, err));
+    if (engine->share != NULL)
+        engine->pool = engine->share->pool;
+    else
+        TANDEM_TRY(tandem__pool_open(options->threads, &engine->pool, err));
     TANDEM_TRY(open_source(options, engine, err));
     TANDEM_TRY(set_limits(options, engine, err));
     TANDEM_TRY(settle_dtype(engine, options->lane, err));
@@ -285,14 +288,16 @@ tandem_status tandem_engine_open(const tandem_engine_options *options, tandem_en
                                  tandem_error *err) {
     int count = 0;
     const tandem_backend *const *backends = tandem__backends(&count);
-    return tandem__engine_open_with(options, backends, count, engine, err);
+    return tandem__engine_open_with(options, backends, count, NULL, engine, err);
 }
 
 tandem_status tandem__engine_open_with(const tandem_engine_options *options,
                                        const tandem_backend *const *backends, int count,
-                                       tandem_engine **engine, tandem_error *err) {
+                                       pipeline_share *share, tandem_engine **engine,
+                                       tandem_error *err) {
     tandem_engine *opened = tandem__mem_calloc(1, sizeof *opened);
     if (opened == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for an engine");
+    opened->share = share;
     bool is_made = pthread_mutex_init(&opened->open_mutex, NULL) == 0;
     is_made = pthread_mutex_init(&opened->calls_mutex, NULL) == 0 && is_made;
     is_made = pthread_mutex_init(&opened->dispatch.mutex, NULL) == 0 && is_made;
@@ -322,7 +327,7 @@ void tandem_engine_close(tandem_engine *engine) {
     }
     tandem_tokenizer_close(engine->tokenizer);
     tandem__source_close(engine->source);
-    tandem__pool_close(engine->pool);
+    if (engine->share == NULL) tandem__pool_close(engine->pool);
     tandem__mem_free((void *)(uintptr_t)engine->prompt_names);
     for (int i = 0; i < TANDEM_LANES_MAX; i++) (void)pthread_cond_destroy(&engine->lanes[i].wake);
     (void)pthread_cond_destroy(&engine->dispatch.drained);

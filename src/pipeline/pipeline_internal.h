@@ -12,6 +12,7 @@
 #include "base/wait.h"
 #include "model/model.h"
 #include "pipeline/cache.h"
+#include "pipeline/share.h"
 #include "sched/sched.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
@@ -65,8 +66,9 @@ typedef struct pipeline_dispatch {
 struct tandem_engine {
     tandem_source *source;
     tandem_tokenizer *tokenizer; /* NULL for a shape */
-    tandem_pool *pool;
-    pthread_mutex_t open_mutex; /* lanes are opened one at a time */
+    pipeline_share *share;       /* with the engines of other models, or NULL */
+    tandem_pool *pool;           /* the share's, if there is one */
+    pthread_mutex_t open_mutex;  /* lanes are opened one at a time */
     engine_lane lanes[TANDEM_LANES_MAX];
     int lane_count;
     tandem_dtype dtype;

@@ -88,7 +88,7 @@ tandem_engine *sim_engine_open(const double text_us[SIM_LANES],
     made.model = MODEL;
     tandem_engine *engine = NULL;
     tandem_error err = {0};
-    if (tandem__engine_open_with(&made, table, SIM_LANES, &engine, &err) != TANDEM_OK)
+    if (tandem__engine_open_with(&made, table, SIM_LANES, NULL, &engine, &err) != TANDEM_OK)
         fail_msg("%s", err.message);
     return engine;
 }
