@@ -79,6 +79,7 @@ probe_gcc_sanitizers() {
         compiles cc -fsanitize=thread <<<'int main(void) { return 0; }'
 }
 probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
+probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
 
 # Names of needs, one a line on stdin, as one line.
@@ -96,6 +97,7 @@ cmocka (tests)|probe_cmocka|libcmocka-dev|cmocka
 OpenBLAS (baseline of the benchmark)|probe_openblas|libopenblas0-pthread|
 curl|has curl|curl ca-certificates|
 Python 3|has python3|python3|python3'
+python_debian='python3-dev python3-cffi python3-numpy python3-pip python3-setuptools python3-wheel'
 needs_test='sanitizers of the C compiler|probe_gcc_sanitizers|gcc|
 clang|has clang|clang|llvm
 sanitizers of clang|probe_clang_asan|libclang-rt-dev|llvm
@@ -103,7 +105,8 @@ libFuzzer|probe_clang_fuzzer|libclang-rt-dev|llvm
 llvm-symbolizer|has llvm-symbolizer|llvm|llvm
 clang-format|has clang-format|clang-format|clang-format
 shellcheck|has shellcheck|shellcheck|shellcheck
-nm and strip|has nm|binutils|'
+nm and strip|has nm|binutils|
+Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"
 needs_peers='Python virtual environments|probe_venv|python3-venv|'
 
 needs=$needs_build

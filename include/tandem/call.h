@@ -43,6 +43,12 @@ TANDEM_API tandem_status tandem_engine_submit(tandem_engine *engine, const tande
 TANDEM_API tandem_status tandem_call_result(const tandem_call *call, const tandem_result **result,
                                             tandem_error *err) TANDEM_NODISCARD;
 
+/* The same, and the result is the caller's: `result` and the call change memory, so that one that
+ * is all zero is filled without a copy and one that was used before is used again by a later call.
+ * The caller frees it with tandem_result_deinit, before or after the engine closes. Once a call. */
+TANDEM_API tandem_status tandem_call_take(tandem_call *call, tandem_result *result,
+                                          tandem_error *err) TANDEM_NODISCARD;
+
 TANDEM_API void *tandem_call_context(const tandem_call *call);
 
 /* Ends it as TANDEM_CANCELLED; `done` has run when this returns. Nothing happens to a call that is

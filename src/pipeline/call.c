@@ -129,6 +129,15 @@ tandem_status tandem_call_result(const tandem_call *call, const tandem_result **
     return call->status;
 }
 
+tandem_status tandem_call_take(tandem_call *call, tandem_result *result, tandem_error *err) {
+    const tandem_result *borrowed = NULL;
+    TANDEM_TRY(tandem_call_result(call, &borrowed, err));
+    const tandem_result given = *result;
+    *result = call->result;
+    call->result = given;
+    return TANDEM_OK;
+}
+
 void *tandem_call_context(const tandem_call *call) {
     return call->context;
 }

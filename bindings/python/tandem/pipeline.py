@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: texts in, numpy arrays out, on whichever processor answers first."""
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+import logging
+from typing import AsyncIterable, AsyncIterator, Iterable, Sequence
+
+import numpy as np
+
+from ._native import ffi, lib
+from .completions import SUBMIT_CHARACTERS, Pending, answer, drain_all, of_running_loop
+from .engine import Engine, Model, lanes_of
+from .errors import CapacityError, Error, InvalidError, InvalidTypeError, UnsupportedError
+from .models import Shelf
+from .requests import (Ask, Prepared, check, check_int, check_text, check_texts, parts_of)
+from .results import Result, copy_vectors, is_large, join, keep_vectors, new_result
+
+_logger = logging.getLogger("tandem")
+# Above this many products a search leaves the event loop's thread.
+SEARCH_PRODUCTS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """A row of a search or a document of a ranking: its place in what was given, and its score."""
+    index: int
+    score: float
+    text: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A classifier's label and how well it fits."""
+    label: str
+    score: float
+
+
+class Pipeline:
+    """Models of this machine, opened, on every lane it has.
+
+        pipeline = tandem.Pipeline()                       # all-MiniLM-L6-v2
+        vector = await pipeline.infer("Hello, world")      # float32 [H]
+        vectors = await pipeline.infer(["one", "two"], backend="metal", priority="background")
+        pipeline.close()
+
+    model       a Hub name or a folder; opened here, so that what is wrong with it is said here
+    models      instead: several, each opened when first asked for, on another thread than the
+                event loop's. `model_size` says which of them a request is for, otherwise the first
+                that is made for the task
+    lane        "auto" or the lane to open: "cpu", "ref", ...
+    dtype       "f16" (default), "f32", ...: the arithmetic
+    threads     compute threads; 0 = the processors this process may use
+    max_length  tokens; 0 = the model's own
+    policy      "predict" (default), "rules", "rules-simple": how requests find lanes
+    cache_bytes memory for vectors of texts that come again; 0 = none
+    batch_tokens, queue_tokens_max, tenant_tokens_max: see tandem/engine.h
+
+    Any thread and any event loop may use one pipeline at the same time. `with` and `async with`
+    close it.
+    """
+
+    def __init__(self, model: str | None = None, *, models: Sequence[str] | None = None,
+                 lane: str = "auto", dtype: str | None = None, threads: int = 0,
+                 max_length: int = 0, policy: str | None = None, batch_tokens: int = 0,
+                 queue_tokens_max: int = 0, tenant_tokens_max: int = 0, cache_bytes: int = 0):
+        self._shelf = Shelf(model, models, {
+            "lane": check_text(lane, "lane"),
+            "dtype": None if dtype is None else check_text(dtype, "dtype"),
+            "policy": None if policy is None else check_text(policy, "policy"),
+            "threads": check_int("threads", threads, 0),
+            "max_length": check_int("max_length", max_length, 0),
+            "cache_bytes": check_int("cache_bytes", cache_bytes, 0, 1 << 62),
+            "batch_tokens": check_int("batch_tokens", batch_tokens, 0),
+            "queue_tokens_max": check_int("queue_tokens_max", queue_tokens_max, 0, 1 << 62),
+            "tenant_tokens_max": check_int("tenant_tokens_max", tenant_tokens_max, 0, 1 << 62)})
+        self._results: list = []  # of blocking calls, used again
+        if models is None:
+            self._shelf.choose("embed", None).open()
+
+    # Embeddings.
+
+    async def infer(self, text: str | Sequence[str], backend: str = "auto", *,
+                    max_length: int | None = None, priority: str | int = "standard",
+                    model_size: str | None = None, deadline_ms: float | None = None,
+                    tenant: str | None = None, long: str = "auto", fallback: bool = True,
+                    dimensions: int | None = None, prompt: str | None = None,
+                    details: bool = False) -> np.ndarray | Result:
+        """The vector [H] of a text, or the vectors [n, H] of a list; float32.
+
+        backend      "auto", "ane", "metal", "cuda", "cpu", "ref". One that this machine lacks is
+                     replaced by the next of its class; that is logged, and `details` says it.
+                     With fallback=False it is an error
+        max_length   tokens that a text is cut to; default: the model's own. More than the model
+                     has positions for (1024, where MiniLM has 512): longer texts are read whole,
+                     in windows that overlap, averaged by their tokens
+        long         "truncate", "split" or "error" for texts over max_length; "auto" truncates but
+                     for the case above
+        priority     "realtime" ("real_time", "urgent"), "standard", "background", or an int,
+                     lower first
+        model_size   "small" (under 200M parameters), "medium" (under 600M), "large"
+        deadline_ms  from now; what cannot meet it is refused at once with DeadlineError
+        tenant       whose bound on waiting work it counts against
+        dimensions   keep the first of each vector (matryoshka)
+        prompt       name of one of the model's prompts
+        details      a Result instead: vectors, lane, reason, times; a text that fails alone is in
+                     `errors` then, and raises otherwise
+
+        Cancelling the task cancels the work. No thread waits for the answer. A long list is
+        tokenized on a thread of the loop's executor; one over some 4,000 texts goes to the engine
+        in parts, and its answer is put together by one copy."""
+        ask = check(backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
+                    prompt, model_size)
+        is_single = isinstance(text, str)
+        texts = text if is_single else check_texts(text)
+        engine = await self._engine("embed", model_size)
+        if is_single:
+            prepared = Prepared(texts, None, ask, engine.model.positions_max)
+            return await self._wait(engine, prepared, ask, True, details, len(texts))
+        return await self._run(engine, texts, None, ask, details, lib.TANDEM_TASK_EMBED)
+
+    def infer_sync(self, text: str | Sequence[str], backend: str = "auto", *,
+                   max_length: int | None = None, priority: str | int = "standard",
+                   model_size: str | None = None, deadline_ms: float | None = None,
+                   tenant: str | None = None, long: str = "auto", fallback: bool = True,
+                   dimensions: int | None = None, prompt: str | None = None,
+                   details: bool = False) -> np.ndarray | Result:
+        """As `infer`, blocking: on an idle lane the calling thread computes itself."""
+        ask = check(backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
+                    prompt, model_size)
+        is_single = isinstance(text, str)
+        texts = text if is_single else check_texts(text)
+        engine = self._shelf.choose("embed", model_size).open()
+        if is_single:
+            return self._block(engine, texts, ask, True, details)
+        parts = parts_of(texts)
+        if len(parts) == 1:
+            return self._block(engine, texts, ask, False, details)
+        whole = join([self._block(engine, texts[part], ask, False, True) for part in parts])
+        return _whole(whole, details)
+
+    async def stream(self, texts: Iterable[str] | AsyncIterable[str], backend: str = "auto", *,
+                     window: int = 256, **options) -> AsyncIterator[tuple[int, np.ndarray]]:
+        """(index, vector) of each text as soon as it is done, in whatever order that is. Takes the
+        options of `infer` but for details, and texts from any iterable, asynchronous or not, at
+        most `window` of them ahead. Leaving the loop early cancels what is under way."""
+        if isinstance(texts, (str, bytes)) or not (hasattr(texts, "__iter__") or
+                                                   hasattr(texts, "__aiter__")):
+            raise InvalidTypeError(f"texts: {type(texts).__name__}, expected an iterable of str")
+        check_int("window", window, 1)
+        ask = check(backend, **options)
+        engine = await self._engine("embed", ask.model_size)
+        done: asyncio.Queue = asyncio.Queue()
+        under_way: dict[int, asyncio.Task] = {}
+        source, index, is_over = _iterate(texts), 0, False
+        try:
+            while under_way or not is_over:
+                while not is_over and len(under_way) < window:
+                    try:
+                        text = await source.__anext__()
+                    except StopAsyncIteration:
+                        is_over = True
+                        break
+                    prepared = Prepared(check_text(text, f"texts[{index}]"), None, ask,
+                                        engine.model.positions_max)
+                    task = asyncio.ensure_future(
+                        self._wait(engine, prepared, ask, True, False, len(text)))
+                    under_way[index] = task
+                    task.add_done_callback(lambda _, i=index: done.put_nowait(i))
+                    index += 1
+                if not under_way:
+                    break
+                i = await done.get()
+                try:
+                    vector = under_way.pop(i).result()
+                except Error as error:
+                    error.index = i
+                    raise
+                yield i, vector
+        finally:
+            for task in under_way.values():
+                task.cancel()
+            await asyncio.gather(*under_way.values(), return_exceptions=True)
+
+    # Relevance and labels.
+
+    async def rerank(self, query: str, documents: Sequence[str], *, top_n: int | None = None,
+                     **options) -> list[Match]:
+        """The documents by their relevance to the query, best first. The model is a cross-encoder;
+        with an embedder the score is the similarity of the vectors, which is weaker, and that is
+        logged. Options as `infer`."""
+        check_text(query, "query")
+        documents = check_texts(documents, "documents")
+        if top_n is not None:
+            check_int("top_n", top_n, 1)
+        ask = check(**options)
+        engine = await self._engine("rerank", ask.model_size)
+        if len(engine.model.labels) == 1:
+            result = await self._run(engine, [query] * len(documents), documents, ask, False,
+                                     lib.TANDEM_TASK_CLASSIFY)
+            scores = result[:, 0]
+        else:
+            scores = await self._similarities(engine, query, documents, ask)
+        order = np.argsort(-scores, kind="stable")[:top_n]
+        return [Match(int(i), float(scores[i]), documents[i]) for i in order]
+
+    async def _similarities(self, engine: Engine, query, documents, ask: Ask) -> np.ndarray:
+        model = engine.model
+        if len(model.labels) > 1 or not model.has_embedding:
+            raise UnsupportedError(f"model {model.name} has {len(model.labels)} labels, where "
+                                   "rerank needs one score a pair, or an embedder")
+        if model.name not in self._shelf.said:
+            self._shelf.said.add(model.name)
+            _logger.warning("model %s is no cross-encoder: scores are similarities of its vectors",
+                            model.name)
+        one, many = await asyncio.gather(
+            self._run(engine, [query], None, dataclasses.replace(ask, prompt_name="query"), False,
+                      lib.TANDEM_TASK_EMBED),
+            self._run(engine, documents, None, dataclasses.replace(ask, prompt_name="document"),
+                      False, lib.TANDEM_TASK_EMBED))
+        return similarity(one[0], many, model)
+
+    async def classify(self, text: str | Sequence[str], **options) -> list:
+        """The labels of a text, best first, as a list of Label; of a list of texts, a list of
+        those. The model is a sequence classifier. Options as `infer`."""
+        is_single = isinstance(text, str)
+        texts = [text] if is_single else check_texts(text)
+        ask = check(**options)
+        engine = await self._engine("classify", ask.model_size)
+        names = engine.model.labels
+        if not names:
+            raise UnsupportedError(f"model {engine.model.name} is no sequence classifier")
+        scores = await self._run(engine, texts, None, ask, False, lib.TANDEM_TASK_CLASSIFY)
+        ranked = [[Label(names[i], float(row[i])) for i in np.argsort(-row, kind="stable")]
+                  for row in scores]
+        return ranked[0] if is_single else ranked
+
+    async def search(self, query: str | np.ndarray, vectors: np.ndarray, *, top_n: int = 10,
+                     **options) -> list[Match]:
+        """The rows of `vectors` [n, H] nearest to a query, a text or a vector [H], best first:
+        every row is compared. Cosine, or the dot product where the model is made for that."""
+        check_int("top_n", top_n, 1)
+        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2:
+            raise InvalidTypeError(f"vectors: {type(vectors).__name__}, expected an array [n, H]")
+        ask = check(**options)
+        engine = await self._engine("embed", ask.model_size)
+        if isinstance(query, str):
+            query = await self.infer(query, **options)
+        elif not isinstance(query, np.ndarray):
+            raise InvalidTypeError(f"query: {type(query).__name__}, expected str or an array [H]")
+        if query.shape != vectors.shape[1:]:
+            raise InvalidError(f"query: shape {list(query.shape)}, expected "
+                               f"[{vectors.shape[1]}] as the rows of vectors")
+        if vectors.size < SEARCH_PRODUCTS:
+            scores = similarity(query, vectors, engine.model)
+        else:
+            scores = await asyncio.get_running_loop().run_in_executor(
+                None, similarity, query, vectors, engine.model)
+        return [Match(int(i), float(scores[i])) for i in best(scores, top_n)]
+
+    # The machine and the models.
+
+    @property
+    def available_backends(self) -> dict[str, dict]:
+        """{name: {"available": bool, "reason": why not}} of every lane that tandem knows of."""
+        engine = self._shelf.any_open()
+        if engine is not None:
+            return engine.lanes()
+        infos = ffi.new("tandem_lane_info[]", lib.TANDEM_LANES_MAX)
+        return lanes_of(infos, lib.tandem_lanes(ffi.NULL, infos))
+
+    @property
+    def model(self) -> Model:
+        """The model that `infer` uses when nothing else is said. Opens it if need be."""
+        return self._shelf.choose("embed", None).open().model
+
+    def close(self, timeout_ms: float = 1000) -> bool:
+        """Waits for what is under way, at most that long, and cancels what is left: those who wait
+        for it get CancelledError. Returns False if something was cancelled. Again: nothing."""
+        finished = all([engine.drain(timeout_ms) for engine in self._shelf.close()])
+        drain_all()
+        return finished
+
+    async def aclose(self, timeout_ms: float = 1000) -> bool:
+        """`close`, without blocking the event loop."""
+        finished = await asyncio.get_running_loop().run_in_executor(None, self.close, timeout_ms)
+        drain_all()
+        return finished
+
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Pipeline":
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.aclose()
+
+    # Calls.
+
+    async def _engine(self, task: str, model_size: str | None) -> Engine:
+        place = self._shelf.choose(task, model_size)
+        if place.engine is not None:
+            return place.engine
+        return await asyncio.get_running_loop().run_in_executor(None, place.open)
+
+    async def _wait(self, engine, prepared, ask, is_single, is_detailed, characters):
+        """One call, until its future is settled."""
+        loop, completions = of_running_loop()
+        pending = Pending(loop.create_future(), engine, ask.lane, is_single, is_detailed)
+        if characters <= SUBMIT_CHARACTERS:
+            tag = completions.submit(engine, prepared, pending)
+        else:
+            submitted = loop.run_in_executor(None, completions.submit, engine, prepared, pending)
+            try:
+                tag = await asyncio.shield(submitted)
+            except asyncio.CancelledError:
+                pending.future.cancel()
+                submitted.add_done_callback(
+                    lambda made: made.exception() or completions.cancel(made.result()))
+                raise
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            completions.cancel(tag)
+            raise
+
+    async def _run(self, engine, texts, pairs, ask, is_detailed, task):
+        """A list, in one call or in parts of which two are under way."""
+        parts = parts_of(texts if pairs is None else pairs)
+        if len(parts) == 1:
+            return await self._part(engine, texts, pairs, ask, is_detailed, task)
+        done: list[Result] = []
+        running: collections.deque = collections.deque()
+        try:
+            for part in parts:
+                if len(running) == 2:
+                    done.append(await running[0])
+                    running.popleft()
+                running.append(asyncio.ensure_future(self._patient_part(
+                    engine, texts[part], pairs and pairs[part], ask, task, bool(done))))
+            while running:
+                done.append(await running[0])
+                running.popleft()
+        finally:
+            for one in running:
+                one.cancel()
+        return _whole(join(done), is_detailed)
+
+    async def _part(self, engine, texts, pairs, ask, is_detailed, task):
+        def prepare():
+            prepared = Prepared(texts, pairs, ask, engine.model.positions_max)
+            prepared.request.task = task
+            return prepared
+
+        characters = sum(map(len, texts)) + (sum(map(len, pairs)) if pairs else 0)
+        if characters > SUBMIT_CHARACTERS:
+            prepared = await asyncio.get_running_loop().run_in_executor(None, prepare)
+        else:
+            prepared = prepare()
+        return await self._wait(engine, prepared, ask, False, is_detailed, characters)
+
+    async def _patient_part(self, engine, texts, pairs, ask, task, is_begun) -> Result:
+        """A list that has been begun is not given up because others fill the queue."""
+        while True:
+            try:
+                return await self._part(engine, texts, pairs, ask, True, task)
+            except CapacityError as error:
+                if not is_begun:
+                    raise
+                await asyncio.sleep(min(1.0, max(0.001, error.retry_after)))
+
+    def _block(self, engine: Engine, texts, ask: Ask, is_single: bool, is_detailed: bool):
+        prepared = Prepared(texts, None, ask, engine.model.positions_max)
+        try:
+            result = self._results.pop()
+        except IndexError:
+            result = new_result()
+        err = ffi.new("tandem_error *")
+        engine.infer(prepared.request, result, err)
+        if is_large(result):
+            return answer(result, err, ask.lane, is_single, is_detailed, keep_vectors(result))
+        made = answer(result, err, ask.lane, is_single, is_detailed, copy_vectors(result))
+        self._results.append(result)
+        return made
+
+
+def _whole(result: Result, is_detailed: bool):
+    if is_detailed:
+        return result
+    if result.errors:
+        raise next(iter(result.errors.values()))
+    return result.vectors
+
+
+async def _iterate(texts):
+    if hasattr(texts, "__aiter__"):
+        async for text in texts:
+            yield text
+    else:
+        for text in texts:
+            yield text
+
+
+def similarity(query: np.ndarray, vectors: np.ndarray, model: Model | None = None) -> np.ndarray:
+    """[n] of a query [H] with each row of [n, H]: cosines, or dot products where the model's
+    vectors are compared by those."""
+    scores = vectors @ query
+    if model is None or model.similarity != "dot":
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        scores = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
+    return scores
+
+
+def best(scores: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` largest, largest first; equal ones in their own order."""
+    if count < len(scores):
+        # Everything that reaches the count-th score, so that equal ones keep their order.
+        least = np.partition(scores, len(scores) - count)[len(scores) - count]
+        places = np.flatnonzero(scores >= least)
+        return places[np.argsort(-scores[places], kind="stable")][:count]
+    return np.argsort(-scores, kind="stable")
+
+
+AppleSiliconLLMPipeline = Pipeline
