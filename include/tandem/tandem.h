@@ -6,6 +6,7 @@
 #include "tandem/call.h"
 #include "tandem/dtype.h"
 #include "tandem/engine.h"
+#include "tandem/metrics.h"
 #include "tandem/models.h"
 #include "tandem/simulate.h"
 #include "tandem/status.h"

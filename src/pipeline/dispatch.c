@@ -323,6 +323,8 @@ static void run_batch(tandem_engine *engine, sched_batch *batch) {
         is_any = tandem__batch_scatter(engine, batch, &packed, slot);
     tandem__sched_done(dispatch->scheduler, batch, tandem__clock_ns(), status,
                        is_any ? slot->failed : NULL);
+    if (dispatch->scheduler->lanes[batch->lane].state == SCHED_LANE_OUT)
+        tandem__watch_start(engine); // its worker has to probe it, also where all calls block
 }
 
 static uint64_t next_look_ns(const pipeline_dispatch *dispatch, uint64_t wake_ns) {
@@ -357,7 +359,7 @@ static void *work(void *context) {
 
 /* A worker that could not be started is missed by nobody as long as callers compute themselves;
  * it is tried again with the next request. */
-static void wake_lane(tandem_engine *engine, int32_t index) {
+void tandem__dispatch_wake_lane(tandem_engine *engine, int32_t index) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     pipeline_worker *workers = dispatch->workers + (size_t)index * SCHED_SLOTS_MAX;
     for (int32_t i = 0; i < dispatch->scheduler->lanes[index].slots; i++) {
@@ -378,7 +380,7 @@ static void wake_workers(tandem_engine *engine, int32_t busy) {
     for (int32_t i = 0; i < engine->lane_count; i++) {
         const sched_lane *lane = &scheduler->lanes[i];
         if (i == busy || lane->state != SCHED_LANE_UP) continue;
-        if (lane->running + lane->hung < lane->slots) wake_lane(engine, i);
+        if (lane->running + lane->hung < lane->slots) tandem__dispatch_wake_lane(engine, i);
     }
 }
 
@@ -412,12 +414,12 @@ static tandem_status submit(pipeline_job *job, tandem_error *err) {
     return TANDEM_OK;
 }
 
-/* What an idle lane would do now, on this thread. */
+/* What an idle lane would do now, on this thread; probes are for its workers. */
 static sched_batch *take_any(tandem_engine *engine, uint64_t *wake_ns) {
     sched *scheduler = engine->dispatch.scheduler;
     for (int32_t i = 0; i < engine->lane_count; i++) {
         if (scheduler->lanes[i].state != SCHED_LANE_UP) continue;
-        sched_batch *batch = tandem__sched_take(scheduler, i, tandem__clock_ns(), wake_ns);
+        sched_batch *batch = tandem__sched_take_work(scheduler, i, tandem__clock_ns(), wake_ns);
         if (batch != NULL) return batch;
     }
     return NULL;
@@ -449,6 +451,7 @@ tandem_status tandem__dispatch_start(pipeline_job *job, tandem_error *err) {
     tandem_engine *engine = job->engine;
     (void)pthread_mutex_lock(&engine->dispatch.mutex);
     const tandem_status status = submit(job, err);
+    tandem__watch_start(engine);
     wake_workers(engine, SCHED_NO_LANE);
     (void)pthread_mutex_unlock(&engine->dispatch.mutex);
     return status;
@@ -494,7 +497,9 @@ void tandem__dispatch_close(tandem_engine *engine) {
     dispatch->is_closing = true;
     for (int32_t i = 0; i < engine->lane_count; i++)
         (void)pthread_cond_broadcast(&engine->lanes[i].wake);
+    (void)pthread_cond_broadcast(&dispatch->watch.wake);
     (void)pthread_mutex_unlock(&dispatch->mutex);
+    tandem__watch_close(&dispatch->watch);
     for (size_t i = 0; dispatch->workers != NULL && i < slots; i++) {
         if (dispatch->workers[i].is_started) (void)pthread_join(dispatch->workers[i].thread, NULL);
     }

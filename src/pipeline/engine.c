@@ -302,6 +302,7 @@ tandem_status tandem__engine_open_with(const tandem_engine_options *options,
     is_made = pthread_mutex_init(&opened->calls_mutex, NULL) == 0 && is_made;
     is_made = pthread_mutex_init(&opened->dispatch.mutex, NULL) == 0 && is_made;
     is_made = tandem__cond_init(&opened->dispatch.drained) && is_made;
+    is_made = tandem__watch_open(&opened->dispatch.watch) && is_made;
     for (int i = 0; i < TANDEM_LANES_MAX; i++)
         is_made = tandem__cond_init(&opened->lanes[i].wake) && is_made;
     const tandem_status status =
@@ -330,6 +331,7 @@ void tandem_engine_close(tandem_engine *engine) {
     if (engine->share == NULL) tandem__pool_close(engine->pool);
     tandem__mem_free((void *)(uintptr_t)engine->prompt_names);
     for (int i = 0; i < TANDEM_LANES_MAX; i++) (void)pthread_cond_destroy(&engine->lanes[i].wake);
+    (void)pthread_cond_destroy(&engine->dispatch.watch.wake);
     (void)pthread_cond_destroy(&engine->dispatch.drained);
     (void)pthread_mutex_destroy(&engine->dispatch.mutex);
     (void)pthread_mutex_destroy(&engine->calls_mutex);

@@ -13,8 +13,14 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "base/hub_cache.h"
+#include "base/number.h"
+#include "base/str.h"
 #include "model/locate.h"
-#include "tandem/engine.h"
+#include "pipeline/pipeline_internal.h"
+
+#define ZONES_MAX   16
+#define TRIPS_MAX   8
+#define HOT_PERCENT 85
 
 #ifdef __APPLE__
 
@@ -84,14 +90,74 @@ static int64_t file_number(const char *path) {
 }
 #endif
 
-/* Linux: the processor's highest frequency allowed now over the highest it has. */
+#ifdef __linux__
+/* Whether a zone is past the temperature from which the kernel slows the machine. */
+static bool is_zone_hot(int zone) {
+    char path[96];
+    (void)snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", zone);
+    const int64_t temperature = file_number(path);
+    for (int trip = 0; temperature > 0 && trip < TRIPS_MAX; trip++) {
+        char kind[16] = "";
+        (void)snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/trip_point_%d_type",
+                       zone, trip);
+        FILE *file = fopen(path, "re");
+        if (file == NULL) return false;
+        if (fgets(kind, sizeof kind, file) == NULL) kind[0] = '\0';
+        (void)fclose(file);
+        if (strcmp(kind, "passive\n") != 0) continue;
+        (void)snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/trip_point_%d_temp",
+                       zone, trip);
+        const int64_t limit = file_number(path);
+        if (limit > 0 && temperature >= limit) return true;
+    }
+    return false;
+}
+#endif
+
+/* Linux: the processor's highest frequency allowed now over the highest it has; a thermal zone that
+ * is past its passive trip point says that it throttles, not by how much. */
 static int32_t speed_limit_percent(void) {
+    int32_t percent = -1;
 #ifdef __linux__
     const int64_t now = file_number("/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq");
     const int64_t most = file_number("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq");
-    if (now > 0 && most > 0) return (int32_t)(100 * now / most);
+    if (now > 0 && most > 0) percent = (int32_t)(100 * now / most);
+    for (int zone = 0; zone < ZONES_MAX; zone++) {
+        if (!is_zone_hot(zone)) continue;
+        return percent >= 0 && percent < HOT_PERCENT ? percent : HOT_PERCENT;
+    }
 #endif
+    return percent;
+}
+
+/* PSI: share of the last 10 s in which some task of this control group waited for memory; -1 where
+ * the system does not say. */
+static double memory_stall_percent(void) {
+#ifdef __linux__
+    char line[128] = "";
+    if (!tandem__cgroup_line(0, "memory.pressure", line, sizeof line) || line[0] == '\0') {
+        FILE *file = fopen("/proc/pressure/memory", "re");
+        if (file == NULL) return -1;
+        if (fgets(line, sizeof line, file) == NULL) line[0] = '\0';
+        (void)fclose(file);
+    }
+    static const char start[] = "some avg10=";
+    if (strncmp(line, start, sizeof start - 1) != 0) return -1;
+    const tandem_str word = {line + sizeof start - 1, strcspn(line + sizeof start - 1, " ")};
+    double percent = 0;
+    return tandem__number_parse_double(word, &percent) ? percent : -1;
+#else
     return -1;
+#endif
+}
+
+void tandem__machine_look(sched_machine_view *view) {
+    tandem_machine machine = {.memory_bytes = -1, .memory_available_bytes = -1};
+    describe_memory(&machine);
+    *view = (sched_machine_view){.memory_bytes = machine.memory_bytes,
+                                 .memory_available_bytes = machine.memory_available_bytes,
+                                 .memory_stall_percent = memory_stall_percent(),
+                                 .speed_percent = speed_limit_percent()};
 }
 
 void tandem_machine_describe(tandem_machine *machine) {

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "pipeline/cache.h"
 #include "pipeline/share.h"
+#include "pipeline/watch.h"
 #include "sched/sched.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
@@ -61,6 +62,7 @@ typedef struct pipeline_dispatch {
     struct pipeline_job *over; /* ended without the scheduler, to be told */
     bool is_refusing;
     bool is_closing;
+    pipeline_watch watch;
 } pipeline_dispatch;
 
 struct tandem_engine {
@@ -199,6 +201,9 @@ void tandem__dispatch_cancel(pipeline_job *job);
 
 /* A lane that has been opened may serve. */
 void tandem__dispatch_lane_open(tandem_engine *engine, int32_t lane);
+
+/* Lets a worker of the lane ask the scheduler; with the dispatch mutex. */
+void tandem__dispatch_wake_lane(tandem_engine *engine, int32_t lane);
 
 /* True if nothing was left at `until_ns`. */
 bool tandem__dispatch_drain(tandem_engine *engine, uint64_t until_ns);

@@ -10,6 +10,7 @@
 #include "base/histogram.h"
 #include "base/mem.h"
 #include "pipeline/simulate_internal.h"
+#include "sched/observers.h"
 
 #define MS               1e6
 #define SLOTS            SCHED_SLOTS_MAX
@@ -50,6 +51,9 @@ typedef struct simulation {
     uint64_t now_ns;
     uint64_t wake_ns;
     uint64_t tick_ns;
+    uint64_t observe_ns;
+    sched_observers observers;
+    int32_t speed_percent[TANDEM_SIMULATION_LANES];
     simulate_traffic traffic;
     tandem_random random; /* what kind a request is, and other choices */
     int64_t offered;
@@ -129,7 +133,7 @@ static tandem_status open_lanes(simulation *sim, sched_options *options, tandem_
                                    .tokens_max = tokens_max,
                                    .sequences_max = lane->texts_max,
                                    .slots = lane->slots,
-                                   .slots_max = SLOTS,
+                                   .slots_max = lane->slots_max,
                                    .rules_limit = lane->rules_limit,
                                    .hang_min_ns = HANG_MIN_NS,
                                    .is_available = sim->options->lanes_out == NULL ||
@@ -164,7 +168,7 @@ static tandem_status simulation_open(simulation *sim, tandem_error *err) {
     TANDEM_TRY(check_options(options, err));
     TANDEM_TRY(tandem__simulate_machine(options->machine, &sim->machine, err));
     TANDEM_TRY(tandem__simulate_faults(options->faults, &sim->machine, &sim->faults, err));
-    sched_options made = {.probe_every_ns = UINT64_MAX};
+    sched_options made = {.policy = SCHED_PREDICT};
     TANDEM_TRY(parse_policy(options->policy, &made.policy, err));
     made.tokens_max = options->tokens_max > 0 ? (int64_t)options->tokens_max : TOKENS_DEFAULT;
     made.background_age_ns = (uint64_t)(options->background_age_ms * MS);
@@ -294,7 +298,7 @@ static void abandon_hung(simulation *sim) {
 
 static void apply_fault(simulation *sim, const simulate_fault *fault) {
     tandem_sim_fault state = {.slow = 1};
-    sim->scheduler->speed_percent = 100;
+    sim->speed_percent[fault->lane] = 100;
     switch (fault->kind) {
     case SIMULATE_WELL:
         break;
@@ -315,10 +319,24 @@ static void apply_fault(simulation *sim, const simulate_fault *fault) {
         break;
     case SIMULATE_HEAT:
         state.slow = 100 / fault->value;
-        sim->scheduler->speed_percent = (int32_t)fault->value;
+        sim->speed_percent[fault->lane] = (int32_t)fault->value;
         break;
     }
     tandem__sim_fault(sim->lanes[fault->lane], &state);
+}
+
+/* As the engine's watch thread does. */
+static void observe(simulation *sim) {
+    sched_machine_view machine = {.memory_bytes = -1,
+                                  .memory_available_bytes = -1,
+                                  .memory_stall_percent = -1,
+                                  .speed_percent = 100};
+    for (int32_t i = 0; i < sim->machine.lane_count; i++) {
+        if (sim->speed_percent[i] < machine.speed_percent)
+            machine.speed_percent = sim->speed_percent[i];
+    }
+    (void)tandem__observe(&sim->observers, sim->scheduler, &machine, sim->now_ns);
+    sim->observe_ns = sim->now_ns + OBSERVE_EVERY_NS;
 }
 
 static void offer(simulation *sim) {
@@ -394,11 +412,12 @@ static void happen(simulation *sim) {
         sim->tick_ns = tandem__sched_tick(sim->scheduler, sim->now_ns);
         abandon_hung(sim);
     }
+    if (sim->observe_ns <= sim->now_ns) observe(sim);
     settle_finished(sim);
 }
 
 static uint64_t next_event(const simulation *sim) {
-    uint64_t at_ns = earliest(sim->wake_ns, sim->tick_ns);
+    uint64_t at_ns = earliest(earliest(sim->wake_ns, sim->tick_ns), sim->observe_ns);
     if (sim->next_fault < sim->faults.count)
         at_ns = earliest(at_ns, sim->faults.list[sim->next_fault].at_ns);
     for (int32_t i = 0; i < sim->machine.lane_count; i++) {
@@ -416,6 +435,8 @@ static void run(simulation *sim) {
     uint64_t last_arrival_ns = 0;
     sim->tick_ns = UINT64_MAX;
     sim->wake_ns = UINT64_MAX;
+    sim->observe_ns = OBSERVE_EVERY_NS;
+    for (int i = 0; i < TANDEM_SIMULATION_LANES; i++) sim->speed_percent[i] = 100;
     while (sim->offered < total || sim->alive > 0) {
         const uint64_t event_ns = next_event(sim);
         const bool is_arrival = sim->offered < total && arrival_ns <= event_ns;

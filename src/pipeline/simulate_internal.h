@@ -20,6 +20,7 @@ typedef struct simulate_lane {
     double jitter;
     int32_t texts_max;
     int32_t slots;
+    int32_t slots_max; /* batches in flight that the scaler may go up to */
     int32_t rules_limit;
 } simulate_lane;
 

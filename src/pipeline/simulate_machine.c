@@ -28,18 +28,21 @@ static const simulate_machine guide_mac = {
                .text_ns = 2.7 * MS,
                .texts_max = 1,
                .slots = 1,
+               .slots_max = 1,
                .rules_limit = 1},
               {.name = "metal",
                .lane_class = TANDEM_CLASS_THROUGHPUT,
                .text_ns = 4.7 * MS,
                .texts_max = 32,
                .slots = 1,
+               .slots_max = 1,
                .rules_limit = 32},
               {.name = "cpu",
                .lane_class = TANDEM_CLASS_BACKGROUND,
                .text_ns = 11.4 * MS,
                .texts_max = 8,
                .slots = 1,
+               .slots_max = 1,
                .rules_limit = 8}},
 };
 
@@ -102,6 +105,11 @@ static tandem_status read_lane(const tandem_json *object, simulate_lane *lane, t
         return TANDEM_FAIL(err, FORMAT, "jitter: %g, expected 0 to 1", lane->jitter);
     TANDEM_TRY(read_count(object, "texts_max", SCHED_UNITS_MAX, &lane->texts_max, err));
     TANDEM_TRY(read_count(object, "slots", SCHED_SLOTS_MAX, &lane->slots, err));
+    lane->slots_max = lane->slots;
+    TANDEM_TRY(read_count(object, "slots_max", SCHED_SLOTS_MAX, &lane->slots_max, err));
+    if (lane->slots_max < lane->slots)
+        return TANDEM_FAIL(err, FORMAT, "slots_max: %d, expected at least slots, %d",
+                           lane->slots_max, lane->slots);
     return read_count(object, "rules_limit", SCHED_UNITS_MAX, &lane->rules_limit, err);
 }
 

@@ -21,7 +21,6 @@
 #define PROBE_WAIT_MIN_NS (100 * MS)
 #define PROBE_WAIT_MAX_NS (5000 * MS)
 #define HANG_FACTOR       20
-#define REALTIME_MEMORY   (10000 * MS) /* realtime work is expected this long after the last */
 #define EXPIRE_STEP_NS    (1 * MS)
 
 /* Takes waiting units into the batch. */
@@ -86,7 +85,8 @@ static batch_bounds bounds_of(const sched *scheduler, const sched_lane *lane,
     if (bounds.tokens_wanted < lane->options.batch_tokens)
         bounds.tokens_wanted = lane->options.batch_tokens;
     bounds.is_by_gain = choice->band == SCHED_REALTIME;
-    if (now_ns - scheduler->realtime_seen_ns < REALTIME_MEMORY && scheduler->realtime_seen_ns > 0) {
+    if (now_ns - scheduler->realtime_seen_ns < SCHED_REALTIME_MEMORY_NS &&
+        scheduler->realtime_seen_ns > 0) {
         const int64_t within = tokens_within(scheduler, lane, scheduler->options.batch_ns);
         if (within < bounds.tokens_wanted) bounds.tokens_wanted = within;
     }
@@ -195,17 +195,12 @@ static sched_batch *take_probe(sched *scheduler, int32_t index, uint64_t now_ns,
     return batch;
 }
 
-sched_batch *tandem__sched_take(sched *scheduler, int32_t index, uint64_t now_ns,
-                                uint64_t *wake_ns) {
+sched_batch *tandem__sched_take_work(sched *scheduler, int32_t index, uint64_t now_ns,
+                                     uint64_t *wake_ns) {
     sched_lane *lane = &scheduler->lanes[index];
-    if (lane->state == SCHED_LANE_MISSING) return NULL;
-    if (lane->running + lane->hung >= lane->slots) return NULL;
-    if (lane->state == SCHED_LANE_OUT)
-        return lane->running > 0 ? NULL : take_probe(scheduler, index, now_ns, wake_ns);
+    if (lane->state != SCHED_LANE_UP || lane->running + lane->hung >= lane->slots) return NULL;
     const sched_choice choice = tandem__predict_choose(scheduler, index, now_ns, wake_ns);
-    if (choice.piece == NULL) {
-        return lane->running > 0 ? NULL : take_probe(scheduler, index, now_ns, wake_ns);
-    }
+    if (choice.piece == NULL) return NULL;
     sched_batch *batch = free_slot(lane);
     batch->item_count = 0;
     batch->units = 0;
@@ -219,6 +214,15 @@ sched_batch *tandem__sched_take(sched *scheduler, int32_t index, uint64_t now_ns
     TANDEM_ASSERT(batch->units > 0);
     batch_start(scheduler, batch, now_ns);
     return batch;
+}
+
+sched_batch *tandem__sched_take(sched *scheduler, int32_t index, uint64_t now_ns,
+                                uint64_t *wake_ns) {
+    const sched_lane *lane = &scheduler->lanes[index];
+    sched_batch *batch = tandem__sched_take_work(scheduler, index, now_ns, wake_ns);
+    if (batch != NULL || lane->state == SCHED_LANE_MISSING) return batch;
+    if (lane->running > 0 || lane->hung >= lane->slots) return NULL;
+    return take_probe(scheduler, index, now_ns, wake_ns);
 }
 
 /* Units [first, first + count) wait again. Without memory for one more piece they have failed. */
@@ -371,6 +375,7 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
     lane->busy_ns += now_ns - batch->started_ns;
     lane->last_done_ns = now_ns;
     lane->batches_done++;
+    if (status == TANDEM_OK) lane->last_well_ns = now_ns;
     if (batch->item_count == 0) {
         probe_done(scheduler, batch->lane, status == TANDEM_OK && (failed == NULL || !failed[0]),
                    now_ns);

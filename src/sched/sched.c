@@ -207,6 +207,15 @@ static void leave_batches(sched *scheduler, sched_job *job) {
     job->flying_units = 0;
 }
 
+static void count_answer(sched *scheduler, const sched_job *job) {
+    sched_answered *answered = &scheduler->answered[tandem__sched_band(job->priority)];
+    const uint64_t ns = job->finished_ns - job->submitted_ns;
+    answered->requests++;
+    answered->texts += job->texts;
+    answered->over_5ms += ns > 5 * MS;
+    answered->over_10ms += ns > 10 * MS;
+}
+
 void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uint64_t now_ns) {
     TANDEM_ASSERT(job->state == SCHED_JOB_QUEUED);
     drop_waiting(scheduler, job);
@@ -233,6 +242,8 @@ void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uin
         scheduler->counters.expired++;
     else if (status != TANDEM_OK || job->failed_units > 0)
         scheduler->counters.failed++;
+    else
+        count_answer(scheduler, job);
 }
 
 void tandem__job_units_done(sched *scheduler, sched_job *job, uint32_t units, uint64_t now_ns) {

@@ -32,6 +32,9 @@
 #define SCHED_TENANTS_MAX 1024
 #define SCHED_NO_LANE     (-1)
 
+/* Realtime work is expected for this long after the last. */
+#define SCHED_REALTIME_MEMORY_NS ((uint64_t)10000000000)
+
 typedef enum sched_policy {
     SCHED_PREDICT = 0,      /* earliest predicted finish, latency lanes kept for realtime work */
     SCHED_RULES = 1,        /* the guide's SmartBackendSelector */
@@ -175,8 +178,9 @@ typedef struct sched_lane {
     uint64_t probe_at_ns;
     uint64_t probe_wait_ns;
     uint64_t last_done_ns;
-    uint64_t heat_units; /* given to it while the load is spread */
-    bool was_aged;       /* its last batch went before realtime work for its age */
+    uint64_t last_well_ns; /* a batch or probe that did not fail; 0 = none yet */
+    uint64_t heat_units;   /* given to it while the load is spread */
+    bool was_aged;         /* its last batch went before realtime work for its age */
     sched_queue pinned[SCHED_BANDS];
     sched_batch *batches; /* [SCHED_SLOTS_MAX] */
     uint64_t busy_ns;     /* sum over batches */
@@ -198,6 +202,14 @@ typedef struct sched_counters {
     uint64_t retried_units;
     uint64_t hung_batches;
 } sched_counters;
+
+/* Jobs of a band that ended well, and how late: sums that never fall. */
+typedef struct sched_answered {
+    uint64_t requests;
+    uint64_t texts;
+    uint64_t over_5ms; /* from submit to end */
+    uint64_t over_10ms;
+} sched_answered;
 
 typedef struct sched {
     sched_options options;
@@ -225,6 +237,7 @@ typedef struct sched {
     double memory_scale;     /* the memory observer's: 1/4 .. 1, of a batch's tokens */
     bool is_everything_open; /* the scaler's: no lane is kept for realtime work */
     bool is_shedding;        /* the memory observer's: background work is refused */
+    sched_answered answered[SCHED_BANDS];
     sched_counters counters;
 } sched;
 
@@ -248,6 +261,10 @@ void tandem__sched_cancel(sched *scheduler, sched_job *job, uint64_t now_ns);
 /* What `lane` should compute now, or NULL. *wake_ns is lowered to the time at which the answer
  * may change without anybody calling submit or done. The batch stays the driver's until done. */
 sched_batch *tandem__sched_take(sched *scheduler, int32_t lane, uint64_t now_ns, uint64_t *wake_ns);
+
+/* The same without probes: for a caller's own thread, which should not wait for one. */
+sched_batch *tandem__sched_take_work(sched *scheduler, int32_t lane, uint64_t now_ns,
+                                     uint64_t *wake_ns);
 
 /* The batch is over. `status` is the device's; with TANDEM_OK `failed` may mark units whose result
  * is not finite, [batch->units] in the order of the items, or be NULL. */

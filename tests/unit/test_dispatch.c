@@ -235,6 +235,63 @@ static void test_close_tells_everybody(void **state) {
     tandem_engine_close(engine);
 }
 
+/* No inference yet: the first question has the lanes probed. */
+static void test_readiness(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){100, 200, -1}, NULL);
+    const uint64_t until_ns = tandem__clock_ns() + 5000 * MS;
+    assert_false(tandem_engine_is_ready(engine));
+    while (!tandem_engine_is_ready(engine) && tandem__clock_ns() < until_ns) (void)poll(NULL, 0, 5);
+    assert_true(tandem_engine_is_ready(engine));
+    assert_int_equal(tandem_engine_drain(engine, 1000, NULL), TANDEM_OK);
+    assert_false(tandem_engine_is_ready(engine));
+    tandem_engine_close(engine);
+}
+
+/* Standard work keeps off the latency lane, unless the machine is hot. */
+static void test_heat_spreads_the_load(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){500, 1000, 3000}, NULL);
+    tandem_result result = {0};
+    const tandem_request request = one_text();
+    for (int i = 0; i < 10; i++) {
+        infer(engine, &request, &result);
+        assert_string_not_equal(result.lane, "ane");
+    }
+    tandem_engine_set_speed_limit(engine, 60);
+    const uint64_t until_ns = tandem__clock_ns() + 5000 * MS;
+    bool is_spread = false;
+    while (!is_spread && tandem__clock_ns() < until_ns) {
+        infer(engine, &request, &result);
+        is_spread = strcmp(result.lane, "ane") == 0;
+    }
+    assert_true(is_spread);
+    assert_non_null(strstr(result.reason, "heat"));
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+/* A lane that failed is probed and serves again, also where every call blocks. */
+static void test_failed_lane_comes_back(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){200, 400, -1}, NULL);
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    sim_engine_fault(0, &(tandem_sim_fault){.fail_share = 1});
+    for (int i = 0; i < 10; i++) infer(engine, &request, &result);
+    assert_string_equal(result.lane, "metal");
+    sim_engine_fault(0, &(tandem_sim_fault){.slow = 1});
+    const uint64_t until_ns = tandem__clock_ns() + 10000 * MS;
+    while (strcmp(result.lane, "ane") != 0 && tandem__clock_ns() < until_ns) {
+        infer(engine, &request, &result);
+        (void)poll(NULL, 0, 5);
+    }
+    assert_string_equal(result.lane, "ane");
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
 typedef struct crowd_member {
     tandem_engine *engine;
     tandem_queue *queue;
@@ -346,6 +403,9 @@ int main(void) {
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_refused_with_time_to_retry),
         cmocka_unit_test(test_close_tells_everybody),
+        cmocka_unit_test(test_readiness),
+        cmocka_unit_test(test_heat_spreads_the_load),
+        cmocka_unit_test(test_failed_lane_comes_back),
         cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The observers in real time: their thread, and what the system says of the machine. */
+#ifndef TANDEM_PIPELINE_WATCH_H
+#define TANDEM_PIPELINE_WATCH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "sched/observers.h"
+#include "tandem/engine.h"
+
+/* Everything with the dispatch mutex. */
+typedef struct pipeline_watch {
+    sched_observers observers;
+    int32_t speed_percent; /* that was set, or -1: the machine's own */
+    bool is_started;
+    pthread_t thread;
+    pthread_cond_t wake;
+} pipeline_watch;
+
+/* Open is false when out of memory. Start with the dispatch mutex. Close without it, when
+ * is_closing is set: the thread has ended after that; `wake` is left to the engine. */
+bool tandem__watch_open(pipeline_watch *watch) TANDEM_NODISCARD;
+void tandem__watch_start(tandem_engine *engine);
+void tandem__watch_close(pipeline_watch *watch);
+
+/* machine.c: what the observers need to know, from files of the system. */
+void tandem__machine_look(sched_machine_view *view);
+
+#endif
