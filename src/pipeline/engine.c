@@ -146,21 +146,47 @@ static void *open_tokenizer(void *context) {
     return NULL;
 }
 
+/* A lane that cannot serve this model is as one that the machine lacks. */
+static void leave_out(engine_lane *lane, const tandem_error *why) {
+    lane->probe.is_available = false;
+    (void)snprintf(lane->probe.reason, sizeof lane->probe.reason, "%.*s",
+                   (int)sizeof lane->probe.reason - 1, why->message);
+}
+
+/* Every lane that may serve; those that fail are left out as long as one is left. */
+static tandem_status open_every(tandem_engine *engine, tandem_error *err) {
+    tandem_error first = {.status = TANDEM_OK};
+    int opened = 0;
+    for (int i = 0; i < engine->lane_count; i++) {
+        engine_lane *lane = &engine->lanes[i];
+        if (lane->backend->lane_class == TANDEM_CLASS_NONE || !lane->probe.is_available) continue;
+        if (!lane->backend->has_dtype(engine->dtype)) continue;
+        tandem_error why = {.status = TANDEM_OK};
+        if (lane_open(engine, lane, &why) == TANDEM_OK) {
+            opened++;
+            continue;
+        }
+        if (first.status == TANDEM_OK) first = why;
+        leave_out(lane, &why);
+    }
+    if (opened > 1) return tandem__dispatch_warm(engine, err);
+    if (opened == 1) return TANDEM_OK;
+    if (first.status == TANDEM_OK)
+        return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
+    if (err != NULL && err->status == TANDEM_OK) *err = first;
+    return first.status;
+}
+
 /* The lane that is named, or the one that takes its place; else every lane that may serve. */
 static tandem_status open_lanes(const tandem_engine_options *options, tandem_engine *engine,
                                 tandem_error *err) {
+    if (is_auto(options->lane)) return open_every(engine, err);
     engine_lane *lane = NULL;
     char reason[PIPELINE_REASON_BYTES];
     TANDEM_TRY(
         tandem__engine_lane(engine, options->lane, TANDEM_FALLBACK_NEXT, &lane, reason, err));
-    engine->is_lane_named = !is_auto(options->lane);
+    engine->is_lane_named = true;
     engine->lane_name = lane->backend->name;
-    for (int i = 0; i < engine->lane_count && !engine->is_lane_named; i++) {
-        engine_lane *other = &engine->lanes[i];
-        if (other->backend->lane_class == TANDEM_CLASS_NONE || !other->probe.is_available) continue;
-        if (!other->backend->has_dtype(engine->dtype)) continue;
-        TANDEM_TRY(lane_open(engine, other, err));
-    }
     return TANDEM_OK;
 }
 
@@ -387,6 +413,7 @@ static void describe_lane(const tandem_backend *backend, const tandem_probe *pro
 int tandem_lanes(const tandem_engine *engine, tandem_lane_info *lanes) {
     int count = 0;
     const tandem_backend *const *backends = tandem__backends(&count);
+    if (engine != NULL) count = engine->lane_count;
     for (int i = 0; i < count; i++) {
         if (engine == NULL) {
             tandem_probe probe = {0};

@@ -89,6 +89,7 @@ struct tandem_engine {
     pthread_mutex_t calls_mutex; /* of free_calls */
 };
 
+#define PIPELINE_WARMUP_NS    ((uint64_t)30 * 1000000000) /* a lane that takes longer is hung */
 #define PIPELINE_REASON_BYTES sizeof(((tandem_result *)0)->reason)
 #define STORE_BYTES_MAX       ((size_t)1 << 36) /* of each growable buffer of one worker */
 
@@ -190,6 +191,9 @@ tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) TANDEM_NO
 /* dispatch.c */
 tandem_status tandem__dispatch_open(tandem_engine *engine, tandem_error *err) TANDEM_NODISCARD;
 void tandem__dispatch_close(tandem_engine *engine);
+
+/* warmup.c: fills the scheduler's tables where there are lanes to choose from. Before requests. */
+tandem_status tandem__dispatch_warm(tandem_engine *engine, tandem_error *err) TANDEM_NODISCARD;
 
 /* Hands the job in and returns when it is over; computes on this thread where a lane is idle. */
 tandem_status tandem__dispatch_run(pipeline_job *job, tandem_error *err) TANDEM_NODISCARD;

@@ -8,12 +8,14 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fail.h"
 #include "pipeline/engine_open.h"
 
 #define MODEL "tests/golden/models/tiny-bert"
 
 static double text_ns[SIM_LANES];
 static tandem_lane *lanes[SIM_LANES];
+static int broken = -1;
 
 static uint64_t real_clock(void *context) {
     (void)context;
@@ -43,6 +45,8 @@ static tandem_status open_lane(int lane, tandem_lane_class lane_class, const tan
                                      .width = plan->dimensions,
                                      .seed = 1,
                                      .clock = real_clock};
+    if (lane == broken)
+        return TANDEM_FAIL(err, UNSUPPORTED, "this model is not for lane %s", made.name);
     const tandem_status status = tandem__sim_open(&made, out, err);
     lanes[lane] = *out;
     return status;
@@ -95,4 +99,8 @@ tandem_engine *sim_engine_open(const double text_us[SIM_LANES],
 
 void sim_engine_fault(int lane, const tandem_sim_fault *fault) {
     tandem__sim_fault(lanes[lane], fault);
+}
+
+void sim_engine_broken(int lane) {
+    broken = lane;
 }

@@ -8,9 +8,13 @@
 
 #define SIM_LANES 3
 
-/* Microseconds a text on ane, metal, cpu; negative = the machine lacks the lane. */
+/* Microseconds a text on ane, metal, cpu; negative = the machine lacks the lane. Lanes are well
+ * when an engine opens, unless sim_engine_broken said otherwise. */
 tandem_engine *sim_engine_open(const double text_us[SIM_LANES],
                                const tandem_engine_options *options);
+
+/* The lane cannot be opened; -1 = all can. */
+void sim_engine_broken(int lane);
 
 /* Of the engine opened last: what is wrong with a lane from now on. */
 void sim_engine_fault(int lane, const tandem_sim_fault *fault);

@@ -66,7 +66,7 @@ static void test_overhead(void **state) {
 
 static void test_priorities_find_lanes(void **state) {
     (void)state;
-    tandem_engine *engine = sim_engine_open((double[]){500, 1000, 3000}, NULL);
+    tandem_engine *engine = sim_engine_open((double[]){1000, 20000, 60000}, NULL);
     tandem_result result = {0};
     tandem_request request = one_text();
     request.priority = TANDEM_PRIORITY_REALTIME;
@@ -116,6 +116,28 @@ static void test_failing_lane_is_left(void **state) {
     sim_engine_fault(0, &(tandem_sim_fault){.slow = 1});
     sim_engine_fault(1, &(tandem_sim_fault){.slow = 1});
     sim_engine_fault(2, &(tandem_sim_fault){.slow = 1});
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
+/* A lane that cannot have the model is left out, and says why. */
+static void test_lane_that_cannot_be_opened(void **state) {
+    (void)state;
+    sim_engine_broken(0);
+    tandem_engine *engine = sim_engine_open((double[]){100, 2000, 4000}, NULL);
+    sim_engine_broken(-1);
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    infer(engine, &request, &result);
+    assert_string_equal(result.lane, "metal");
+    request.lane = "ane";
+    infer(engine, &request, &result);
+    assert_string_equal(result.reason, "fallback: lane ane: this model is not for lane ane");
+    tandem_lane_info lanes[TANDEM_LANES_MAX];
+    assert_true(tandem_lanes(engine, lanes) >= SIM_LANES);
+    assert_false(lanes[0].is_available);
+    assert_string_equal(lanes[0].reason, "this model is not for lane ane");
     tandem_result_deinit(&result);
     tandem_engine_close(engine);
 }
@@ -399,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_overhead),
         cmocka_unit_test(test_priorities_find_lanes),
         cmocka_unit_test(test_failing_lane_is_left),
+        cmocka_unit_test(test_lane_that_cannot_be_opened),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_refused_with_time_to_retry),
