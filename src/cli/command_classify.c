@@ -84,8 +84,10 @@ static tandem_status write_label(classify_job *job, size_t i, int32_t label, boo
     const char *name = job->info.label_names[label];
     const float score = job->session.result.vectors[i * (size_t)job->info.labels + (size_t)label];
     if (strcmp(job->settings->format, "jsonl") != 0) {
-        TANDEM_TRY(tandem__buffer_printf(out, err, "%8.4f\t%" PRIu64 "\t%s\t", (double)score,
-                                         job->rows, name));
+        TANDEM_TRY(
+            tandem__buffer_printf(out, err, "%8.4f\t%" PRIu64 "\t", (double)score, job->rows));
+        TANDEM_TRY(cli_output_plain(out, (tandem_text){name, strlen(name)}, err));
+        TANDEM_TRY(tandem__buffer_push(out, "\t", 1, err));
         return cli_output_line(out, job->input.texts[i], err);
     }
     TANDEM_TRY(tandem__buffer_printf(out, err, "%s{\"label\":", is_first ? "" : ","));

@@ -47,7 +47,11 @@ static tandem_status open_tokenizer(tokenize_job *job, tandem_error *err) {
     char path[TANDEM_PATH_MAX];
     TANDEM_TRY(tandem_model_locate(job->settings->model, folder, sizeof folder, err));
     TANDEM_TRY(tandem__path_join(folder, "tokenizer.json", path, err));
-    return tandem_tokenizer_open(path, &job->tokenizer, err);
+    TANDEM_TRY(tandem_tokenizer_open(path, &job->tokenizer, err));
+    if (!job->settings->is_decoding) return TANDEM_OK;
+    /* A decoder that cannot be used is the model's fault and no line's. */
+    size_t len = 0;
+    return tandem_tokenizer_decode(job->tokenizer, NULL, 0, false, NULL, 0, &len, err);
 }
 
 static tandem_status push_spans(tandem_buffer *out, const char *name, const tandem_span *spans,

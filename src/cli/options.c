@@ -151,8 +151,10 @@ static cli_exit assign(const parser *p, const cli_option *option, const char *so
                              option->value);
         }
         break;
-    case CLI_TEXT:
     case CLI_PATH:
+        if (value[0] != '\0') break;
+        return cli_usage(p->command, "%s: empty, expected a path", source);
+    case CLI_TEXT:
     case CLI_MAYBE:
         break;
     }

@@ -62,9 +62,11 @@ tandem_status cli_output_sparse(cli_output *output, const tandem_result *result,
                                 tandem_error *err) TANDEM_NODISCARD;
 
 /* Pieces of other commands' rows: a float in the fewest digits that read back the same, and a text
- * with its line feed, control characters as spaces: one row, one line. */
+ * with control characters as spaces, plain or with its line feed: one row, one line. */
 tandem_status cli_output_number(tandem_buffer *out, float value,
                                 tandem_error *err) TANDEM_NODISCARD;
+tandem_status cli_output_plain(tandem_buffer *out, tandem_text text,
+                               tandem_error *err) TANDEM_NODISCARD;
 tandem_status cli_output_line(tandem_buffer *out, tandem_text text,
                               tandem_error *err) TANDEM_NODISCARD;
 

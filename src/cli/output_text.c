@@ -14,13 +14,18 @@ tandem_status cli_output_number(tandem_buffer *out, float value, tandem_error *e
     return tandem__buffer_push(out, number, len, err);
 }
 
-tandem_status cli_output_line(tandem_buffer *out, tandem_text text, tandem_error *err) {
+tandem_status cli_output_plain(tandem_buffer *out, tandem_text text, tandem_error *err) {
     const size_t start = out->len;
     TANDEM_TRY(tandem__buffer_push(out, text.ptr, text.len, err));
     for (size_t i = start; i < out->len; i++) {
         const unsigned char c = (unsigned char)out->ptr[i];
         if (c < 0x20 || c == 0x7f) out->ptr[i] = ' ';
     }
+    return TANDEM_OK;
+}
+
+tandem_status cli_output_line(tandem_buffer *out, tandem_text text, tandem_error *err) {
+    TANDEM_TRY(cli_output_plain(out, text, err));
     return tandem__buffer_push(out, "\n", 1, err);
 }
 

@@ -262,18 +262,14 @@ typedef struct module_chain {
     bool has_pooling;
 } module_chain;
 
-static tandem_status add_module(const tandem_folder *folder, tandem_str class, const char *inner,
-                                module_chain *chain, tandem_modules *modules, tandem_error *err) {
+/* Whether a module of this class may stand behind those in front of it. */
+static tandem_status check_place(tandem_str class, const module_chain *chain,
+                                 const tandem_modules *modules, tandem_error *err) {
+    if (tandem__str_is(class, "Dropout")) return TANDEM_OK;
     if (tandem__str_ends(class, "Transformer")) {
-        if (chain->has_transformer) {
-            return TANDEM_FAIL(err, UNSUPPORTED, "two Transformer modules, expected one");
-        }
-        chain->has_transformer = true;
-        modules->is_masked_lm = tandem__str_is(class, "MLMTransformer");
-        memcpy(modules->inner, inner, TANDEM_INNER_MAX);
-        return TANDEM_OK;
+        if (!chain->has_transformer) return TANDEM_OK;
+        return TANDEM_FAIL(err, UNSUPPORTED, "two Transformer modules, expected one");
     }
-    if (tandem__str_is(class, "Dropout")) return TANDEM_OK; /* does nothing at inference */
     if (modules->pooling == TANDEM_POOLING_SPLADE) {
         return TANDEM_FAIL(err, UNSUPPORTED,
                            "a %.*s module after SpladePooling, expected that to be the last",
@@ -285,6 +281,18 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
                            "Transformer, Pooling, then Dense, LayerNorm and Normalize",
                            TANDEM_STR_ARG(class));
     }
+    return TANDEM_OK;
+}
+
+static tandem_status add_module(const tandem_folder *folder, tandem_str class, const char *inner,
+                                module_chain *chain, tandem_modules *modules, tandem_error *err) {
+    if (tandem__str_ends(class, "Transformer")) {
+        chain->has_transformer = true;
+        modules->is_masked_lm = tandem__str_is(class, "MLMTransformer");
+        memcpy(modules->inner, inner, TANDEM_INNER_MAX);
+        return TANDEM_OK;
+    }
+    if (tandem__str_is(class, "Dropout")) return TANDEM_OK; /* does nothing at inference */
     if (tandem__str_is(class, "SpladePooling")) {
         chain->has_pooling = true;
         return add_splade(folder, inner, modules, err);
@@ -294,12 +302,10 @@ static tandem_status add_module(const tandem_folder *folder, tandem_str class, c
         chain->has_pooling = true;
         TANDEM_TRY(
             tandem__folder_json(folder, inner, "config.json", TANDEM_JSON_OBJECT, &root, err));
-        if (root == NULL) {
-            return TANDEM_FAIL(err, NOT_FOUND, "%s/config.json: no such file, a Pooling needs it",
-                               inner);
-        }
-        return tandem__folder_blame(folder, inner, "config.json", read_pooling(root, modules, err),
-                                    err);
+        const tandem_status status =
+            root != NULL ? read_pooling(root, modules, err)
+                         : TANDEM_FAIL(err, NOT_FOUND, "no such file, a Pooling needs it");
+        return tandem__folder_blame(folder, inner, "config.json", status, err);
     }
     if (tandem__str_is(class, "Dense"))
         return add_dense(folder, TANDEM_DENSE_LINEAR, inner, modules, err);
@@ -352,6 +358,7 @@ static tandem_status read_entry(const tandem_folder *folder, const tandem_json *
         status = TANDEM_FAIL(err, FORMAT, "path: \"%.*s\", expected a folder inside the model's",
                              TANDEM_STR_ARG(path));
     }
+    if (status == TANDEM_OK) status = check_place(class, chain, modules, err);
     if (status != TANDEM_OK) {
         return tandem__folder_blame(folder, "", "modules.json", status, err);
     }

@@ -53,6 +53,8 @@ tandem_status tandem_tokenizer_open_memory(const char *json, size_t len, const c
         tandem_tokenizer_close(made);
         return tandem__fail_prefix(err, status, name);
     }
+    tandem_error *const refused = &made->decoder.refused;
+    if (refused->status != TANDEM_OK) (void)tandem__fail_prefix(refused, refused->status, name);
     *tokenizer = made;
     return TANDEM_OK;
 }

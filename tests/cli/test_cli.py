@@ -4,6 +4,7 @@
 import array
 import json
 import os
+import pathlib
 import pty
 import random
 import signal
@@ -500,6 +501,15 @@ class Tokenize(Tiny):
                               ("99999999999999999999", "is no token id")):
             self.assertIn(message, self.failed(*decode, stdin=f"1 2\n{line}\n"), line)
         self.assertIn("text 1: ", self.failed(*decode, "x"))
+
+    def test_decoder_that_cannot_be_used(self):
+        tokenizer = json.loads((pathlib.Path(TINY) / "tokenizer.json").read_text())
+        tokenizer["decoder"] = {"type": "CTC"}
+        path = self.write("tokenizer.json", json.dumps(tokenizer))
+        model = os.path.dirname(path)
+        self.done("tokenize", "-m", model, "the cat")
+        said = self.failed("tokenize", "-d", "-m", model, "1 2")
+        self.assertTrue(said.startswith(f'{path}: decoder: type: "CTC" is not supported'), said)
 
     def test_needs_no_weights(self):
         os.mkdir(self.path("bare"))

@@ -4,6 +4,8 @@
 import json
 import math
 import os
+import pathlib
+import shutil
 
 from cli_case import ROOT, TINY, Case, cosine, floats, main, rows, vectors
 
@@ -128,6 +130,15 @@ class Classify(Case):
         lines = [line.split("\t") for line in table.splitlines()]
         self.assertEqual([line[1] for line in lines], ["0", "1"])
         self.assertEqual(lines[0][2:], [out[0]["label"], "the cat"])
+
+    def test_labels_of_control_characters_stay_on_their_line(self):
+        model = self.path("model")
+        shutil.copytree(LABELS, model)
+        config = json.loads((pathlib.Path(LABELS) / "config.json").read_text())
+        config["id2label"] = {"0": "a\n\tb\x1b", "1": "c", "2": "d"}
+        (pathlib.Path(model) / "config.json").write_text(json.dumps(config))
+        lines = self.done("classify", "-m", model, "x").decode().splitlines()
+        self.assertEqual(sorted(line.split("\t")[2] for line in lines), ["a  b ", "c", "d"])
 
     def test_pairs(self):
         out = rows(self.done("classify", "-m", RERANK, "--dtype", "f32", "--pairs", "--format",

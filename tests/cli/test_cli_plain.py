@@ -127,6 +127,8 @@ class Usage(Case):
                       self.misused("embed", "--threads", "x"))
         self.assertIn('--threads: "-1"', self.misused("embed", "--threads", "-1"))
         self.assertIn('"4 "', self.misused("embed", "--threads=4 "))
+        self.assertIn("-o: empty, expected a path", self.misused("embed", "-o", "", "x"))
+        self.assertIn("--file: empty, expected a path", self.misused("embed", "--file="))
         huge = "99999999999999999999"
         self.assertIn(huge, self.misused("embed", "--max-length", huge))
         self.assertIn('--seconds: "nan"', self.misused("bench", "--seconds", "nan"))

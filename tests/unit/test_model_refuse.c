@@ -140,13 +140,13 @@ static void refuses_modules(void **state) {
         {MODULES, NULL, "[" MODULE("Transformer", "0_T") "]", TANDEM_NOT_FOUND,
          "memory/0_T/config.json: no such file"},
         {MODULES, NULL, "[" MODULE("Transformer", "") "," MODULE("Pooling", "2_Pooling") "]",
-         TANDEM_NOT_FOUND, "2_Pooling/config.json: no such file"},
+         TANDEM_NOT_FOUND, "memory/2_Pooling/config.json: no such file, a Pooling needs it"},
         {MODULES, NULL, "[" MODULE("Transformer", "") "," MODULE("Transformer", "") "]",
-         TANDEM_UNSUPPORTED, "two Transformer modules"},
+         TANDEM_UNSUPPORTED, "memory/modules.json: two Transformer modules"},
         {MODULES, NULL, "[" MODULE("Pooling", "1_Pooling") "]", TANDEM_UNSUPPORTED,
-         "a Pooling module at this place"},
+         "memory/modules.json: a Pooling module at this place"},
         {MODULES, NULL, "[" MODULE("Transformer", "") "," MODULE("Normalize", "") "]",
-         TANDEM_UNSUPPORTED, "a Normalize module at this place"},
+         TANDEM_UNSUPPORTED, "memory/modules.json: a Normalize module at this place"},
     };
     CHECK_ALL(cases);
 }
