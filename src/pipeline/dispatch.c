@@ -158,6 +158,8 @@ static tandem_status begin(pipeline_job *job, tandem_error *err) {
     TANDEM_TRY(tandem__sched_submit(dispatch->scheduler, &job->sched, tandem__clock_ns(),
                                     &job->result->retry_ns, err));
     if (slot != NULL && *slot == NULL) *slot = job;
+    tandem__histogram_add(&job->engine->metrics->queue_depth,
+                          (uint64_t)dispatch->scheduler->waiting_jobs - 1);
     return TANDEM_OK;
 }
 

@@ -301,9 +301,12 @@ static tandem_status engine_fill(const tandem_engine_options *options,
     TANDEM_TRY(list_prompts(engine, err));
     tandem__pooling_words(engine->source->plan, engine->poolings, sizeof engine->poolings);
     TANDEM_TRY(set_policy(options, engine, err));
+    engine->metrics = tandem__mem_calloc(1, sizeof *engine->metrics);
+    if (engine->metrics == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the metrics");
     if (options->cache_bytes < 0 || options->cache_bytes > (int64_t)1 << 40)
         return TANDEM_FAIL(err, INVALID, "cache_bytes: %lld, expected 0 to 2^40",
                            (long long)options->cache_bytes);
+    engine->cache_bytes = (size_t)options->cache_bytes;
     if (options->cache_bytes > 0)
         TANDEM_TRY(tandem__cache_open((size_t)options->cache_bytes, &engine->cache, err));
     TANDEM_TRY(tandem__dispatch_open(engine, err));
@@ -349,6 +352,7 @@ void tandem_engine_close(tandem_engine *engine) {
     tandem__dispatch_close(engine);
     tandem__calls_free(engine);
     tandem__cache_close(engine->cache);
+    tandem__mem_free(engine->metrics);
     for (int i = 0; i < engine->lane_count; i++) {
         if (engine->lanes[i].lane != NULL) engine->lanes[i].backend->close(engine->lanes[i].lane);
     }

@@ -178,6 +178,7 @@ static void say_how(const pipeline_job *job) {
 tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) {
     tandem_result *result = job->result;
     if (job->sched.status != TANDEM_OK) return fail_job(job, err);
+    if (result->count > 0) tandem__metrics_answered(job);
     if (job->output == TANDEM_OUTPUT_SPARSE) TANDEM_TRY(tandem__sparse_end(result, err));
     count_failures(job, err);
     say_how(job);

@@ -12,6 +12,7 @@
 #include "base/wait.h"
 #include "model/model.h"
 #include "pipeline/cache.h"
+#include "pipeline/measure.h"
 #include "pipeline/share.h"
 #include "pipeline/watch.h"
 #include "sched/sched.h"
@@ -85,6 +86,8 @@ struct tandem_engine {
     const char *lane_name; /* ... this */
     pipeline_dispatch dispatch;
     pipeline_cache *cache; /* NULL = off */
+    size_t cache_bytes;
+    pipeline_metrics *metrics;
     struct tandem_call *free_calls;
     pthread_mutex_t calls_mutex; /* of free_calls */
 };

@@ -6,6 +6,7 @@
  * a lane has failed. A program that embeds a file by blocking calls has no such thread: nothing
  * waits there that could be put in another order. Files of /proc and /sys are read without the
  * mutex, twice a second at most: some 50 us. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -16,6 +17,15 @@
 
 #define IDLE_EVERY_NS    ((uint64_t)1000000000)
 #define MACHINE_EVERY_NS ((uint64_t)500000000)
+
+/* When memory gets short the cache goes first. */
+static void limit_cache(tandem_engine *engine) {
+    pipeline_watch *self = &engine->dispatch.watch;
+    const double scale = self->observers.cache_scale;
+    if (engine->cache == NULL || fabs(scale - self->cache_scale) < 0.01) return;
+    self->cache_scale = scale;
+    tandem__cache_limit(engine->cache, (size_t)(scale * (double)engine->cache_bytes));
+}
 
 static void *watch(void *context) {
     tandem_engine *engine = context;
@@ -34,6 +44,7 @@ static void *watch(void *context) {
         for (int32_t i = 0; i < engine->lane_count; i++) {
             if ((lanes & (1u << i)) != 0) tandem__dispatch_wake_lane(engine, i);
         }
+        limit_cache(engine);
         const bool is_idle = dispatch->scheduler->alive == NULL;
         tandem__cond_wait(&self->wake, &dispatch->mutex,
                           now_ns + (is_idle ? IDLE_EVERY_NS : OBSERVE_EVERY_NS));
@@ -49,6 +60,7 @@ static void *watch(void *context) {
 
 bool tandem__watch_open(pipeline_watch *self) {
     self->speed_percent = -1;
+    self->cache_scale = 1;
     const char *limit = getenv("TANDEM_SPEED_LIMIT");
     int64_t percent = 0;
     if (limit != NULL && tandem__number_parse_int(tandem__str(limit), &percent) && percent > 0 &&

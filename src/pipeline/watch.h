@@ -13,6 +13,7 @@
 typedef struct pipeline_watch {
     sched_observers observers;
     int32_t speed_percent; /* that was set, or -1: the machine's own */
+    double cache_scale;    /* that the cache was told last */
     bool is_started;
     pthread_t thread;
     pthread_cond_t wake;

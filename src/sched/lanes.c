@@ -373,14 +373,15 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
     slot_free(lane, batch);
     if (was_given_up) return;
     lane->busy_ns += now_ns - batch->started_ns;
+    tandem__window_add_span(&lane->busy, batch->started_ns, now_ns);
     lane->last_done_ns = now_ns;
-    lane->batches_done++;
     if (status == TANDEM_OK) lane->last_well_ns = now_ns;
     if (batch->item_count == 0) {
         probe_done(scheduler, batch->lane, status == TANDEM_OK && (failed == NULL || !failed[0]),
                    now_ns);
         return;
     }
+    lane->batches_done++;
     uint32_t at = 0;
     uint32_t bad = 0;
     for (uint32_t i = 0; i < batch->item_count; i++) {

@@ -12,7 +12,7 @@
 #define MEMORY_CALM_NS     (5 * SECOND_NS)
 #define MEMORY_PART        10        /* a tenth of the memory, but no more than ... */
 #define MEMORY_RESERVE_MAX (4 * GIB) /* ... this, should be left */
-#define MEMORY_LEVELS      3
+#define MEMORY_LEVELS      4
 #define MEMORY_SLACK       1.5 /* times its threshold until a level is left */
 
 #define THROTTLED_PERCENT 90 /* below: the guide's */
@@ -46,7 +46,7 @@ static bool calm_for(bool is_calm, uint64_t wait_ns, uint64_t now_ns, uint64_t *
 
 /* The level that this asks for, if its thresholds are multiplied by `slack`. */
 static int32_t memory_level(const sched_machine_view *seen, double slack) {
-    static const double stall_percent[MEMORY_LEVELS] = {10, 30, 60};
+    static const double stall_percent[MEMORY_LEVELS] = {10, 20, 40, 60};
     int32_t by_bytes = 0;
     int32_t by_stall = 0;
     double reserve = 0;
@@ -74,11 +74,12 @@ sched_memory_action tandem__observe_memory(const sched_machine_view *seen, uint6
         state->level--;
     }
     return (sched_memory_action){.level = state->level,
-                                 .memory_scale = state->level == 0   ? 1
-                                                 : state->level == 1 ? 0.5
-                                                                     : 0.25,
-                                 .is_one_in_flight = state->level >= 2,
-                                 .is_shedding = state->level >= 3};
+                                 .cache_scale = state->level == 0   ? 1
+                                                : state->level == 1 ? 0.25
+                                                                    : 0,
+                                 .memory_scale = state->level < 2 ? 1 : 0.25,
+                                 .is_one_in_flight = state->level >= 3,
+                                 .is_shedding = state->level >= 4};
 }
 
 int32_t tandem__observe_thermal(int32_t percent, uint64_t now_ns, sched_thermal_state *state) {
@@ -269,5 +270,6 @@ uint32_t tandem__observe(sched_observers *observers, sched *scheduler,
             lane->probe_at_ns = now_ns;
     }
     observers->memory_level = memory.level;
+    observers->cache_scale = memory.cache_scale;
     return health.probe_lanes;
 }

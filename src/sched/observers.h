@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Four observers that read what is measured and turn bounded knobs of the scheduler:
  *
- *     memory    available, cgroup's limit, PSI  → batch size, batches in flight, background shed
+ *     memory    available, cgroup's limit, PSI  → cache, batch size, batches in flight, shedding
  *     thermal   speed in percent                → speed_percent: below 90 load is spread
  *     scaler    p95, texts a second, queue      → latency slots, batch_scale, is_everything_open
  *     health    when each lane last computed    → probes, readiness
@@ -32,8 +32,10 @@ typedef struct sched_memory_state {
 } sched_memory_state;
 
 typedef struct sched_memory_action {
-    int32_t level;       /* 0 enough, 1 smaller batches, 2 one in flight as well, 3 shed as well */
-    double memory_scale; /* of a batch's tokens: 1, 1/2, 1/4 */
+    int32_t level;       /* 0 enough, 1 smaller cache, 2 smaller batches as well, 3 one in flight
+                            as well, 4 background work shed as well */
+    double cache_scale;  /* of the cache's bytes: 1, 1/4, 0 */
+    double memory_scale; /* of a batch's tokens: 1, 1/4 */
     bool is_one_in_flight;
     bool is_shedding;
 } sched_memory_action;
@@ -117,6 +119,7 @@ typedef struct sched_observers {
     sched_thermal_state thermal;
     sched_scaler_state scaler;
     int32_t memory_level; /* what was decided last */
+    double cache_scale;   /* ... for the engine, whose cache it is */
 } sched_observers;
 
 /* tandem__observe_health's answer alone. */

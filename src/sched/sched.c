@@ -171,6 +171,7 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     tandem__piece_queue_up(scheduler, &job->piece);
     scheduler->waiting_jobs++;
     scheduler->counters.submitted++;
+    if (scheduler->first_ns == 0) scheduler->first_ns = now_ns;
     if (job->priority < 0) scheduler->realtime_seen_ns = now_ns;
     return TANDEM_OK;
 }
@@ -214,6 +215,7 @@ static void count_answer(sched *scheduler, const sched_job *job) {
     answered->texts += job->texts;
     answered->over_5ms += ns > 5 * MS;
     answered->over_10ms += ns > 10 * MS;
+    tandem__window_add(&scheduler->texts, job->finished_ns, job->texts);
 }
 
 void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uint64_t now_ns) {
@@ -236,6 +238,7 @@ void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uin
         scheduler->finished_head = job;
     scheduler->finished_tail = job;
     scheduler->counters.finished++;
+    if (job->started_ns > 0) scheduler->counters.reasons[job->reason]++;
     if (status == TANDEM_CANCELLED)
         scheduler->counters.cancelled++;
     else if (status == TANDEM_TIMEOUT)

@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "sched/queue.h"
 #include "sched/service.h"
+#include "sched/window.h"
 #include "tandem/status.h"
 
 #define SCHED_LANES_MAX   8
@@ -55,6 +56,8 @@ typedef enum sched_reason {
     SCHED_REASON_RETRY = 9,    /* another lane had failed on it */
     SCHED_REASON_CACHE = 10,   /* no lane: the vector was known */
 } sched_reason;
+
+#define SCHED_REASONS 11
 
 typedef enum sched_job_state {
     SCHED_JOB_IDLE = 0,     /* the submitter's */
@@ -184,6 +187,7 @@ typedef struct sched_lane {
     sched_queue pinned[SCHED_BANDS];
     sched_batch *batches; /* [SCHED_SLOTS_MAX] */
     uint64_t busy_ns;     /* sum over batches */
+    sched_window busy;    /* ... of the last seconds */
     uint64_t batches_done;
     uint64_t units_done;
     uint64_t tokens_done;
@@ -201,6 +205,7 @@ typedef struct sched_counters {
     uint64_t failed; /* jobs that ended with an error */
     uint64_t retried_units;
     uint64_t hung_batches;
+    uint64_t reasons[SCHED_REASONS]; /* jobs that were started, by why there */
 } sched_counters;
 
 /* Jobs of a band that ended well, and how late: sums that never fall. */
@@ -238,6 +243,8 @@ typedef struct sched {
     bool is_everything_open; /* the scaler's: no lane is kept for realtime work */
     bool is_shedding;        /* the memory observer's: background work is refused */
     sched_answered answered[SCHED_BANDS];
+    sched_window texts; /* answered in the last seconds */
+    uint64_t first_ns;  /* first submit */
     sched_counters counters;
 } sched;
 
