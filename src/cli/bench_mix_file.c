@@ -10,7 +10,8 @@
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 #define AT_MS_MAX      86400000.0 /* a day */
-#define WORDS_MAX      3
+#define WORDS_MAX      4
+#define DEADLINE_MAX   86400000.0
 
 static const struct {
     const char *word;
@@ -54,7 +55,7 @@ static tandem_status read_request(const tandem_str *words, int count, int32_t po
     int64_t tokens = 0;
     *request = (cli_mix_request){.at_ms = 0.0};
     if (count < 2 || count > WORDS_MAX)
-        return TANDEM_FAIL(err, FORMAT, "expected AT_MS TOKENS [PRIORITY]");
+        return TANDEM_FAIL(err, FORMAT, "expected AT_MS TOKENS [PRIORITY [DEADLINE_MS]]");
     if (!tandem__number_parse_double(words[0], &request->at_ms) ||
         !(request->at_ms >= earliest_ms && request->at_ms <= AT_MS_MAX)) {
         return TANDEM_FAIL(err, FORMAT, "AT_MS: \"%.*s\", expected a number from %.6g to %.0f",
@@ -66,11 +67,16 @@ static tandem_status read_request(const tandem_str *words, int count, int32_t po
                            TANDEM_STR_ARG(words[1]), positions);
     }
     request->tokens = (int32_t)tokens;
-    if (count == 3 && !read_priority(words[2], &request->priority)) {
+    if (count > 2 && !read_priority(words[2], &request->priority)) {
         return TANDEM_FAIL(err, FORMAT,
                            "PRIORITY: \"%.*s\", expected realtime, standard, background, or a "
                            "number from -100 to 100",
                            TANDEM_STR_ARG(words[2]));
+    }
+    if (count > 3 && (!tandem__number_parse_double(words[3], &request->deadline_ms) ||
+                      !(request->deadline_ms > 0 && request->deadline_ms <= DEADLINE_MAX))) {
+        return TANDEM_FAIL(err, FORMAT, "DEADLINE_MS: \"%.*s\", expected a number over 0 to %.0f",
+                           TANDEM_STR_ARG(words[3]), DEADLINE_MAX);
     }
     return TANDEM_OK;
 }

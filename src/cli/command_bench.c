@@ -38,7 +38,7 @@ static const cli_option options[] = {
     {CLI_PATH, AT(python), "python", 0, false, "FILE", "python3", 0, 0,
      "the interpreter that has PyTorch or ONNX Runtime"},
     {CLI_PATH, AT(mix), "mix", 0, false, "FILE", NULL, 0, 0,
-     "replay a traffic file instead: lines of AT_MS TOKENS [PRIORITY], # comments"},
+     "replay a traffic file instead: lines AT_MS TOKENS [PRIORITY [DEADLINE_MS]]"},
     {CLI_SWITCH, AT(is_json), "json", 0, false, NULL, NULL, 0, 0,
      "one JSON object instead of the tables"},
     {CLI_MAYBE, AT(report), "report", 0, false, "FILE", NULL, 0, 0,

@@ -111,6 +111,34 @@ class Bench(Case):
         with open(self.path("tandem-bench.md"), encoding="utf-8") as f:
             self.assertIn("Replay of", f.read())
 
+    def test_mix_targets(self):
+        path = self.write("mix", "".join(f"{i} 20 {p}\n" for i in range(0, 300, 3)
+                                         for p in ("realtime", "background")))
+        out = json.loads(self.done("bench", "-m", TINY, "--mix", path, "--json"))
+        targets = {t["name"]: t for t in out["targets"]}
+        self.assertEqual(list(targets), ["latency_p95_ms", "throughput_per_s", "utilisation_cpu",
+                                         "error_percent", "queue_depth"])
+        limits = {"latency_p95_ms": 5, "throughput_per_s": 300, "utilisation_cpu": 70,
+                  "error_percent": 0.1, "queue_depth": 10}
+        for name, target in targets.items():
+            self.assertEqual((target["lane"], target["limit"], target["measured"]),
+                             ("cpu", limits[name], True))
+            over = target["value"] > target["limit"]
+            self.assertEqual(target["met"], over if target["minimum"] else not over, target)
+        self.assertTrue(targets["error_percent"]["met"])
+        realtime = [r for r in out["rows"] if r["priority"] == "realtime"]
+        self.assertAlmostEqual(targets["latency_p95_ms"]["value"], realtime[0]["p95_ms"], 3)
+        text = self.done("bench", "-m", TINY, "--mix", path).decode()
+        self.assertRegex(text, r"(?m)^    latency_p95_ms +[\d.e-]+  < 5 +(pass|fail)$")
+
+    def test_mix_deadlines(self):
+        lines = "0 60\n" * 50 + "0 60 background 0.001\n" * 5
+        path = self.write("mix", lines)
+        out = json.loads(self.done("bench", "-m", TINY, "--mix", path, "--json"))
+        rows_of = {r["priority"]: r for r in out["rows"]}
+        self.assertEqual((rows_of["all"]["requests"], rows_of["all"]["refused"]), (55, 5))
+        self.assertEqual(rows_of["standard"]["refused"], 0)
+
     def test_bad_mixes(self):
         def bad(data, *args):
             path = self.write("mix", data)
@@ -121,10 +149,13 @@ class Bench(Case):
         self.assertIn('line 3: TOKENS: "65", expected a whole number from 1 to the model\'s 64',
                       bad(good + "1 65\n"))
         self.assertIn("line 4: expected AT_MS TOKENS", bad(good + "1 5\n7"))
-        self.assertIn("line 3: expected AT_MS TOKENS", bad(good + "1 2 standard 4\n"))
+        self.assertIn("line 3: expected AT_MS TOKENS", bad(good + "1 2 standard 4 5\n"))
         self.assertIn('line 4: AT_MS: "9", expected a number from 10 to', bad(good + "10 1\n9 1"))
         self.assertIn('line 3: AT_MS: "nan"', bad(good + "nan 1\n"))
         self.assertIn('line 3: PRIORITY: "soon", expected realtime', bad(good + "1 1 soon\n"))
+        for deadline in ("0", "-1", "soon", "1e9"):
+            self.assertIn(f'line 3: DEADLINE_MS: "{deadline}", expected a number over 0',
+                          bad(good + f"1 1 standard {deadline}\n"))
         self.assertIn("nothing.txt: no such file",
                       self.failed("bench", "-m", TINY, "--mix", "nothing.txt"))
         self.assertIn("--compare", self.misused("bench", "--mix", "a", "--compare", "b"))
