@@ -26,8 +26,9 @@ extern "C" {
 
 typedef struct tandem_call tandem_call;
 
-/* Called once for each call, on a thread of the engine or on the one that cancels; it must not
- * block and must not close the engine. */
+/* Called once for each call: on a thread of the engine, on one that is inside tandem_engine_infer
+ * or cancels or drains, or from within submit where there is nothing to compute. It must not block
+ * and must not close the engine. */
 typedef void tandem_done_function(void *context, tandem_call *call);
 
 /* Hands a request in. `*call` (NULL allowed) is set before `done` can run, and stays until
@@ -51,8 +52,9 @@ TANDEM_API tandem_status tandem_call_take(tandem_call *call, tandem_result *resu
 
 TANDEM_API void *tandem_call_context(const tandem_call *call);
 
-/* Ends it as TANDEM_CANCELLED; `done` has run when this returns. Nothing happens to a call that is
- * done. Any thread, before tandem_call_close. */
+/* Ends it as TANDEM_CANCELLED, and `done` has run when this returns. Nothing happens to a call that
+ * has ended: its `done` has run, or runs just now on another thread. Any thread, before
+ * tandem_call_close. */
 TANDEM_API void tandem_call_cancel(tandem_call *call);
 
 /* Gives the call and its result back, after it is done and before the engine closes; from inside
@@ -81,9 +83,9 @@ TANDEM_API tandem_status tandem_queue_submit(tandem_queue *queue, tandem_engine 
 TANDEM_API tandem_call *tandem_queue_next(tandem_queue *queue);
 
 /* Waits until nothing is queued or on a lane, for at most `timeout_ms`; then what is left is
- * cancelled and its callers told. Work that comes meanwhile is refused with TANDEM_CANCELLED.
- * Returns TANDEM_TIMEOUT if something had to be cancelled. tandem_engine_close does this with a
- * second. */
+ * cancelled and its callers told. Work that comes from now on is refused with TANDEM_CANCELLED:
+ * what is left to do is to close the engine. Returns TANDEM_TIMEOUT if something had to be
+ * cancelled. tandem_engine_close does this with a second. */
 TANDEM_API tandem_status tandem_engine_drain(tandem_engine *engine, double timeout_ms,
                                              tandem_error *err) TANDEM_NODISCARD;
 

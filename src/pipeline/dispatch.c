@@ -194,6 +194,7 @@ static void release_followers(pipeline_job *leader) {
             job->result->cached++;
             end(job, TANDEM_OK);
         } else {
+            if (leader->sched.status == TANDEM_OK) job->hash = 0; // not kept: all at once, then
             status = begin(job, &job->error);
         }
         if (status != TANDEM_OK) end(job, status);
@@ -245,9 +246,21 @@ static void deliver(tandem_engine *engine) {
         (void)pthread_cond_broadcast(&dispatch->drained);
 }
 
+/* Wakes a worker of each lane that has a slot free, except `busy`, where something waits. */
+static void wake_workers(tandem_engine *engine, int32_t busy);
+
+/* Units of a batch that is given up wait again, for other lanes. */
 static void tick(tandem_engine *engine) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     dispatch->tick_ns = tandem__sched_tick(dispatch->scheduler, tandem__clock_ns());
+    wake_workers(engine, SCHED_NO_LANE);
+}
+
+/* What is due: work that is too late is dropped also while no lane rests. */
+static void tick_if_due(tandem_engine *engine) {
+    if (tandem__clock_ns() < engine->dispatch.tick_ns) return;
+    tick(engine);
+    deliver(engine);
 }
 
 /* Waits for an asynchronous lane, until the scheduler gives the batch up. */
@@ -267,6 +280,7 @@ static tandem_status wait_for(tandem_engine *engine, const sched_batch *batch, t
         (void)pthread_mutex_lock(&engine->dispatch.mutex);
         tick(engine);
         const bool is_given_up = batch->state == SCHED_SLOT_HUNG;
+        deliver(engine);
         (void)pthread_mutex_unlock(&engine->dispatch.mutex);
         if (!is_given_up) continue;
         lane->backend->abandon(lane->lane, ticket);
@@ -300,18 +314,17 @@ static tandem_status compute_in_turn(tandem_engine *engine, const sched_batch *b
     return status;
 }
 
-/* Wakes a worker of each lane that has a slot free, except `busy`, where something waits. */
-static void wake_workers(tandem_engine *engine, int32_t busy);
-
 /* Computes a batch that was taken; called with the mutex, which is released meanwhile. */
 static void run_batch(tandem_engine *engine, sched_batch *batch) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     pipeline_slot *slot = slot_of(engine, batch);
+    const int32_t lane = batch->lane;
+    const uint64_t retried = dispatch->scheduler->counters.retried_units;
     tandem_error err = {.status = TANDEM_OK};
     tandem_batch packed = {.sequences = 0};
     if (batch->give_up_ns < dispatch->tick_ns) dispatch->tick_ns = batch->give_up_ns;
     tandem_status status = tandem__batch_pack(engine, batch, slot, &packed, &err);
-    wake_workers(engine, batch->lane);
+    wake_workers(engine, SCHED_NO_LANE);
     (void)pthread_mutex_unlock(&dispatch->mutex);
     bool is_any = false;
     if (status == TANDEM_OK) status = compute_in_turn(engine, batch, slot, &packed, &err);
@@ -325,7 +338,8 @@ static void run_batch(tandem_engine *engine, sched_batch *batch) {
         is_any = tandem__batch_scatter(engine, batch, &packed, slot);
     tandem__sched_done(dispatch->scheduler, batch, tandem__clock_ns(), status,
                        is_any ? slot->failed : NULL);
-    if (dispatch->scheduler->lanes[batch->lane].state == SCHED_LANE_OUT)
+    if (dispatch->scheduler->counters.retried_units != retried) wake_workers(engine, lane);
+    if (dispatch->scheduler->lanes[lane].state == SCHED_LANE_OUT)
         tandem__watch_start(engine); // its worker has to probe it, also where all calls block
 }
 
@@ -338,7 +352,7 @@ static void *work(void *context) {
     tandem_engine *engine = worker->engine;
     pipeline_dispatch *dispatch = &engine->dispatch;
     (void)pthread_mutex_lock(&dispatch->mutex);
-    while (!dispatch->is_closing) {
+    for (tick_if_due(engine); !dispatch->is_closing; tick_if_due(engine)) {
         uint64_t wake_ns = UINT64_MAX;
         sched_batch *batch =
             tandem__sched_take(dispatch->scheduler, worker->lane, tandem__clock_ns(), &wake_ns);
@@ -351,23 +365,32 @@ static void *work(void *context) {
         tandem__cond_wait(&engine->lanes[worker->lane].wake, &dispatch->mutex,
                           next_look_ns(dispatch, wake_ns));
         worker->is_asleep = false;
-        if (tandem__clock_ns() < dispatch->tick_ns) continue;
-        tick(engine);
-        deliver(engine);
     }
     (void)pthread_mutex_unlock(&dispatch->mutex);
     return NULL;
 }
 
-/* A worker that could not be started is missed by nobody as long as callers compute themselves;
- * it is tried again with the next request. */
+static bool start_worker(pipeline_worker *worker) {
+    if (!worker->is_started && !worker->engine->dispatch.is_closing)
+        worker->is_started = pthread_create(&worker->thread, NULL, work, worker) == 0;
+    return worker->is_started;
+}
+
+static void wake_callers(const pipeline_dispatch *dispatch) {
+    for (sched_job *alive = dispatch->scheduler->alive; alive != NULL; alive = alive->next_alive) {
+        const pipeline_job *job = (const pipeline_job *)(void *)alive;
+        if (job->finished == NULL) (void)pthread_cond_signal(&job->result->memory->over);
+    }
+}
+
+/* Where no worker can be started the callers that wait compute themselves; it is tried again with
+ * the next request. */
 void tandem__dispatch_wake_lane(tandem_engine *engine, int32_t index) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     pipeline_worker *workers = dispatch->workers + (size_t)index * SCHED_SLOTS_MAX;
     for (int32_t i = 0; i < dispatch->scheduler->lanes[index].slots; i++) {
         if (!workers[i].is_started) {
-            workers[i].is_started =
-                pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0;
+            if (!start_worker(&workers[i])) wake_callers(dispatch);
             return;
         }
         if (!workers[i].is_asleep) continue;
@@ -416,12 +439,15 @@ static tandem_status submit(pipeline_job *job, tandem_error *err) {
     return TANDEM_OK;
 }
 
-/* What an idle lane would do now, on this thread; probes are for its workers. */
+/* What an idle lane would do now, on this thread; probes are for its worker, if there is one. */
 static sched_batch *take_any(tandem_engine *engine, uint64_t *wake_ns) {
     sched *scheduler = engine->dispatch.scheduler;
     for (int32_t i = 0; i < engine->lane_count; i++) {
-        if (scheduler->lanes[i].state != SCHED_LANE_UP) continue;
-        sched_batch *batch = tandem__sched_take_work(scheduler, i, tandem__clock_ns(), wake_ns);
+        const bool is_up = scheduler->lanes[i].state == SCHED_LANE_UP;
+        if (!is_up && engine->dispatch.workers[i * SCHED_SLOTS_MAX].is_started) continue;
+        const uint64_t now_ns = tandem__clock_ns();
+        sched_batch *batch = is_up ? tandem__sched_take_work(scheduler, i, now_ns, wake_ns)
+                                   : tandem__sched_take(scheduler, i, now_ns, wake_ns);
         if (batch != NULL) return batch;
     }
     return NULL;
@@ -449,10 +475,25 @@ tandem_status tandem__dispatch_run(pipeline_job *job, tandem_error *err) {
     return status;
 }
 
+/* Nobody waits for the job who could compute it: its lanes need their threads. */
+static tandem_status need_workers(const pipeline_job *job, tandem_error *err) {
+    tandem_engine *engine = job->engine;
+    for (int32_t i = 0; i < engine->lane_count; i++) {
+        const sched_lane *lane = &engine->dispatch.scheduler->lanes[i];
+        if (lane->state == SCHED_LANE_MISSING) continue;
+        if (lane->options.lane_class == TANDEM_CLASS_NONE && i != job->lane) continue;
+        if (!start_worker(&engine->dispatch.workers[i * SCHED_SLOTS_MAX]))
+            return TANDEM_FAIL(err, MEMORY, "lane %s: the system gives no thread",
+                               lane->options.name);
+    }
+    return TANDEM_OK;
+}
+
 tandem_status tandem__dispatch_start(pipeline_job *job, tandem_error *err) {
     tandem_engine *engine = job->engine;
     (void)pthread_mutex_lock(&engine->dispatch.mutex);
-    const tandem_status status = submit(job, err);
+    tandem_status status = need_workers(job, err);
+    if (status == TANDEM_OK) status = submit(job, err);
     tandem__watch_start(engine);
     wake_workers(engine, SCHED_NO_LANE);
     (void)pthread_mutex_unlock(&engine->dispatch.mutex);
@@ -471,6 +512,7 @@ void tandem__dispatch_cancel(pipeline_job *job) {
         tandem__sched_cancel(engine->dispatch.scheduler, &job->sched, tandem__clock_ns());
     }
     deliver(engine);
+    wake_workers(engine, SCHED_NO_LANE); // its followers may compute now
     (void)pthread_mutex_unlock(&engine->dispatch.mutex);
 }
 

@@ -42,8 +42,8 @@ static tandem_status lane_open(tandem_engine *engine, engine_lane *lane, tandem_
         status = lane->backend->open(engine->source->plan, &options, &lane->lane, err);
         if (status == TANDEM_OK) {
             lane->backend->capabilities(lane->lane, &lane->capabilities);
-            atomic_store_explicit(&lane->is_open, true, memory_order_release);
             tandem__dispatch_lane_open(engine, (int32_t)(lane - engine->lanes));
+            atomic_store_explicit(&lane->is_open, true, memory_order_release);
         }
     }
     (void)pthread_mutex_unlock(&engine->open_mutex);

@@ -120,21 +120,29 @@ static void mark_texts(const pipeline_job *job) {
     }
 }
 
-/* Why the first text that failed did. */
-static void explain_failure(const pipeline_job *job, tandem_error *err) {
-    const tandem_status status = job->result->texts[job->result->first_failed].status;
-    if (status == TANDEM_NUMERIC) {
-        (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
-    } else if (status == TANDEM_DEVICE || status == TANDEM_TIMEOUT) {
-        if (err != NULL && job->error.status != TANDEM_OK) *err = job->error;
-        (void)TANDEM_FAIL(err, DEVICE, "no lane could compute it");
-    } else {
-        tandem__pipeline_report(job->result, err);
-    }
+/* What the lanes said last, if they said anything. */
+static tandem_status fail_on_lanes(const pipeline_job *job, const char *otherwise,
+                                   tandem_error *err) {
+    if (job->error.status == TANDEM_OK) return TANDEM_FAIL(err, DEVICE, "%s", otherwise);
+    if (err != NULL && err->status == TANDEM_OK) *err = job->error;
+    return job->error.status;
 }
 
-/* Counts what failed; `err` speaks of the first. */
-static void count_failures(const pipeline_job *job, tandem_error *err) {
+/* Why the first text that failed did. Returns TANDEM_OK where that is about the text. */
+static tandem_status explain_failure(const pipeline_job *job, tandem_error *err) {
+    const tandem_text_result *text = &job->result->texts[job->result->first_failed];
+    if (text->tokens == 0) { // it was not encoded
+        tandem__pipeline_report(job->result, err);
+    } else if (text->status == TANDEM_NUMERIC) {
+        (void)TANDEM_FAIL(err, NUMERIC, "the result is not a finite number");
+    } else {
+        return fail_on_lanes(job, "no lane could compute it", err);
+    }
+    return TANDEM_OK;
+}
+
+/* Counts what failed; `err` speaks of the first. Fails if a device failed on every text. */
+static tandem_status count_failures(const pipeline_job *job, tandem_error *err) {
     tandem_result *result = job->result;
     if (job->sched.failed_units > 0) mark_texts(job);
     for (size_t i = 0; i < result->count; i++) {
@@ -145,7 +153,9 @@ static void count_failures(const pipeline_job *job, tandem_error *err) {
         result->failed++;
         clear_text(job, i);
     }
-    if (result->failed > 0) explain_failure(job, err);
+    if (result->failed == 0) return TANDEM_OK;
+    const tandem_status status = explain_failure(job, err);
+    return result->failed == result->count ? status : TANDEM_OK;
 }
 
 static tandem_status fail_job(const pipeline_job *job, tandem_error *err) {
@@ -153,8 +163,7 @@ static tandem_status fail_job(const pipeline_job *job, tandem_error *err) {
         return TANDEM_FAIL(err, CANCELLED, "the request was cancelled");
     if (job->sched.status == TANDEM_TIMEOUT)
         return TANDEM_FAIL(err, TIMEOUT, "deadline of %.3f ms passed", job->request.deadline_ms);
-    if (err != NULL && job->error.status != TANDEM_OK) *err = job->error;
-    return TANDEM_FAIL(err, DEVICE, "no lane is left to serve");
+    return fail_on_lanes(job, "no lane is left to serve", err);
 }
 
 static void say_how(const pipeline_job *job) {
@@ -180,10 +189,9 @@ tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) {
     if (job->sched.status != TANDEM_OK) return fail_job(job, err);
     if (result->count > 0) tandem__metrics_answered(job);
     if (job->output == TANDEM_OUTPUT_SPARSE) TANDEM_TRY(tandem__sparse_end(result, err));
-    count_failures(job, err);
+    const tandem_status status = count_failures(job, err);
     say_how(job);
-    if (result->failed > 0 && result->failed == result->count && job->error.status != TANDEM_OK)
-        return job->error.status; // every text, on a device: the call has failed
+    if (status != TANDEM_OK) return status;
     if (job->output == TANDEM_OUTPUT_HEAD)
         tandem__pipeline_score(job->engine->source, &job->request, result);
     if (!job->is_normalized) return TANDEM_OK;
@@ -350,6 +358,7 @@ tandem_status tandem__job_prepare(tandem_engine *engine, const tandem_request *r
                                   tandem_result *result, pipeline_job *job, tandem_error *err) {
     *job = (pipeline_job){.engine = engine, .request = *request, .result = result};
     job->start_ns = tandem__clock_ns();
+    result->retry_ns = 0;
     TANDEM_TRY(check_request(engine, request, err));
     TANDEM_TRY(settle(job, err));
     TANDEM_TRY(reset_result(engine, request->count, result, err));

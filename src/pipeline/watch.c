@@ -72,7 +72,7 @@ bool tandem__watch_open(pipeline_watch *self) {
 /* Without memory for a thread there are no observers; the next call tries again. */
 void tandem__watch_start(tandem_engine *engine) {
     pipeline_watch *self = &engine->dispatch.watch;
-    if (self->is_started) return;
+    if (self->is_started || engine->dispatch.is_closing) return;
     self->is_started = pthread_create(&self->thread, NULL, watch, engine) == 0;
 }
 

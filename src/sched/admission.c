@@ -13,6 +13,7 @@
 
 /* Tokens left the queue for good. */
 void tandem__sched_drained(sched *scheduler, int64_t tokens, uint64_t now_ns) {
+    if (scheduler->drain_at_ns == 0) scheduler->drain_at_ns = now_ns; // the clock began before
     scheduler->drain_tokens += tokens;
     const uint64_t since = now_ns - scheduler->drain_at_ns;
     if (since < DRAIN_PART_NS) return;

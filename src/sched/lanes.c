@@ -183,6 +183,7 @@ static sched_batch *take_probe(sched *scheduler, int32_t index, uint64_t now_ns,
     uint64_t at_ns = lane->probe_at_ns;
     if (lane->state == SCHED_LANE_UP && at_ns == 0) {
         if (scheduler->options.probe_every_ns == UINT64_MAX) return NULL;
+        if (lane->options.lane_class == TANDEM_CLASS_NONE) return NULL; // idle by its nature
         at_ns = lane->last_done_ns + scheduler->options.probe_every_ns;
     }
     if (now_ns < at_ns) {
@@ -288,7 +289,7 @@ static void evacuate(sched *scheduler, int32_t from, uint64_t now_ns) {
         sched_queue *queue = &scheduler->lanes[from].pinned[b];
         while (queue->oldest != NULL) {
             sched_job *job = queue->oldest->job;
-            if (job->is_fallback_forbidden) {
+            if (job->is_fallback_forbidden && job->lane != SCHED_NO_LANE) {
                 tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
                 continue;
             }
@@ -343,10 +344,16 @@ static void probe_done(sched *scheduler, int32_t index, bool is_well, uint64_t n
     lane->probe_wait_ns *= 2;
     if (lane->probe_wait_ns > PROBE_WAIT_MAX_NS) lane->probe_wait_ns = PROBE_WAIT_MAX_NS;
     lane->probe_at_ns = now_ns + lane->probe_wait_ns;
+    evacuate(scheduler, index, now_ns); // what stayed for want of another lane
     if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY) != SCHED_NO_LANE) return;
     while (scheduler->alive != NULL) {
         tandem__job_end(scheduler, scheduler->alive, TANDEM_DEVICE, now_ns);
     }
+}
+
+/* Units of a batch that was on the lane when it went out came back to its own queues. */
+static void leave_lane(sched *scheduler, int32_t index, uint64_t now_ns) {
+    if (scheduler->lanes[index].state == SCHED_LANE_OUT) evacuate(scheduler, index, now_ns);
 }
 
 static void lane_failed(sched *scheduler, int32_t index, uint64_t now_ns) {
@@ -397,6 +404,7 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
             tandem__job_units_done(scheduler, item->job, item->count, now_ns);
     }
     TANDEM_ASSERT(at == batch->units);
+    leave_lane(scheduler, batch->lane, now_ns);
     if (status != TANDEM_OK) {
         lane_failed(scheduler, batch->lane, now_ns);
         return;
@@ -427,6 +435,7 @@ static void give_up(sched *scheduler, sched_batch *batch, uint64_t now_ns) {
     }
     if (batch->item_count == 0 && lane->state == SCHED_LANE_OUT)
         probe_done(scheduler, batch->lane, false, now_ns);
+    leave_lane(scheduler, batch->lane, now_ns);
     lane_out(scheduler, batch->lane, now_ns);
 }
 

@@ -84,10 +84,12 @@ static void view_lanes(const sched *scheduler, uint64_t now_ns, sched_band band,
     }
 }
 
-/* Whether some lane other than `avoid` serves. */
+/* Whether some lane other than `avoid` serves work that names none. */
 static bool has_other_lane(const sched *scheduler, int32_t avoid) {
     for (int i = 0; i < scheduler->lane_count; i++) {
-        if (i != avoid && tandem__lane_serves(&scheduler->lanes[i])) return true;
+        const sched_lane *lane = &scheduler->lanes[i];
+        if (lane->options.lane_class == TANDEM_CLASS_NONE) continue;
+        if (i != avoid && tandem__lane_serves(lane)) return true;
     }
     return false;
 }
@@ -101,6 +103,15 @@ static sched_piece *first_for(const sched *scheduler, const sched_queue *queue, 
     sched_piece *piece = queue->head[0];
     for (int i = 0; i < LOOK_AHEAD && piece != NULL; i++, piece = piece->next[0]) {
         if (may_serve(scheduler, piece, lane)) return piece;
+    }
+    return NULL;
+}
+
+/* The queue's first piece that no lane of the set may take: its retry is for one beside them. */
+static sched_piece *first_stranded(const sched_queue *queue, uint32_t lanes) {
+    sched_piece *piece = queue->head[0];
+    for (int i = 0; i < LOOK_AHEAD && piece != NULL; i++, piece = piece->next[0]) {
+        if (piece->avoid != SCHED_NO_LANE && (lanes & ~(1u << piece->avoid)) == 0) return piece;
     }
     return NULL;
 }
@@ -207,6 +218,7 @@ static bool is_behind_in_heat(const sched *scheduler, int32_t lane, const sched_
     for (int i = 0; i < scheduler->lane_count; i++) {
         const sched_lane *other = &scheduler->lanes[i];
         if (!tandem__lane_serves(other) || other->options.lane_class == TANDEM_CLASS_NONE) continue;
+        if (!may_serve(scheduler, piece, i)) continue;
         if (other->running + other->hung >= other->slots) continue;
         const double share = (double)(other->heat_units + 1) *
                              tandem__service_ns(&other->service, tokens) / other->slots;
@@ -245,8 +257,11 @@ static sched_choice choose_standard(sched *scheduler, int32_t lane, lane_view *v
     const uint32_t others = lanes_of(scheduler, false);
     const bool is_open = scheduler->is_everything_open || others == 0;
     if (is_latency && !is_open) {
-        if (backlog_ns(scheduler, queue, others) <= (double)scheduler->options.standard_bound_ns)
+        if (backlog_ns(scheduler, queue, others) <= (double)scheduler->options.standard_bound_ns) {
+            choice.reason = SCHED_REASON_RETRY;
+            choice.piece = first_stranded(queue, others);
             return choice;
+        }
         choice.reason = SCHED_REASON_OVERFLOW;
         choice.piece = first_for(scheduler, queue, lane);
         return choice;
@@ -271,7 +286,10 @@ static sched_choice choose_background(sched *scheduler, int32_t lane) {
     if (lane_class != TANDEM_CLASS_BACKGROUND && own != 0 && !scheduler->is_everything_open) {
         const uint64_t part = lane_class == TANDEM_CLASS_LATENCY ? HELP_LATENCY : HELP_THROUGHPUT;
         const double bound = (double)(scheduler->options.background_age_ns / part);
-        if (backlog_ns(scheduler, queue, own) <= bound) return choice;
+        if (backlog_ns(scheduler, queue, own) <= bound) {
+            choice.piece = first_stranded(queue, own);
+            return choice;
+        }
         choice.reason = SCHED_REASON_OVERFLOW;
     }
     choice.piece = first_for(scheduler, queue, lane);
