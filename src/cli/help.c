@@ -57,8 +57,9 @@ static void print_option(const cli_option *option) {
 }
 
 void cli_help_command(const cli_command *command) {
-    (void)printf("Usage: tandem %s %s\n\n%s.\n\n%s", command->name, command->usage,
-                 command->summary, command->details);
+    (void)printf("Usage: tandem %s%s%s\n\n%s.\n", command->name,
+                 command->usage[0] == '\0' ? "" : " ", command->usage, command->summary);
+    if (command->details[0] != '\0') (void)printf("\n%s", command->details);
     for (int g = 0; command->groups[g] != NULL; g++) {
         if (command->groups[g]->options[0].is_hidden) continue;
         (void)printf("\n%s:\n", command->groups[g]->title);

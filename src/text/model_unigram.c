@@ -102,6 +102,7 @@ static tandem_status unigram_read(const tandem_json *json, tandem_arena *arena, 
     if (vocab->count > TANDEM_TOKEN_ID_MAX) {
         return fail_field("vocab", vocab, "at most 16777215 pieces", err);
     }
+    if (vocab->count == 0) return fail_field("vocab", vocab, "at least one piece", err);
     int64_t unk_id = -1;
     TANDEM_TRY(tandem__json_read_int(json, "unk_id", 0, (int64_t)vocab->count - 1, &unk_id, err));
     TANDEM_TRY(tandem__json_read_bool(json, "byte_fallback", &model->falls_back, err));

@@ -45,6 +45,8 @@ class Help(Case):
             self.assertEqual(text, self.done(command, "-h").decode())
             for line in text.splitlines():
                 self.assertLessEqual(len(line), 80, f"{command} --help: {line}")
+                self.assertEqual(line, line.rstrip(), f"{command} --help")
+            self.assertNotIn("\n\n\n", text, f"{command} --help")
 
     def test_every_option_is_documented(self):
         page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")

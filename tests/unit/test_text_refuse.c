@@ -160,6 +160,8 @@ static const struct {
      TANDEM_FORMAT},
     {"\"WordPiece\"", "\"Unigram\"",
      "t.json: model: vocab: an object of 4, expected an array of pieces", TANDEM_FORMAT},
+    {MODEL, "\"Unigram\",\"unk_id\":0,\"vocab\":[]",
+     "t.json: model: vocab: an array of 0, expected at least one piece", TANDEM_FORMAT},
     {MODEL, "\"Unigram\",\"vocab\":[[\"a\",0],[\"b\"]]",
      "t.json: model: vocab: piece 1 is an array of 1, expected a text and its score",
      TANDEM_FORMAT},
