@@ -314,6 +314,43 @@ static void test_failed_lane_comes_back(void **state) {
     tandem_engine_close(engine);
 }
 
+/* Work that is late is dropped although its lane never rests. */
+static void note_late(void *context, tandem_call *call) {
+    const tandem_result *result = NULL;
+    atomic_store((_Atomic int *)context, 1 + (int)tandem_call_result(call, &result, NULL));
+    tandem_call_close(call);
+}
+
+static void test_deadline_behind_other_work(void **state) {
+    (void)state;
+    enum { COUNT = 40 };
+    tandem_engine *engine = sim_engine_open((double[]){20000, -1, -1}, NULL);
+    _Atomic int done = 0;
+    _Atomic int late = 0;
+    tandem_result result = {0};
+    tandem_request request = one_text();
+    for (int i = 0; i < 20; i++) infer(engine, &request, &result); // it learns what a text takes
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    assert_int_equal(tandem_engine_submit(engine, &request, count_done, &done, NULL, NULL, NULL),
+                     TANDEM_OK);
+    request.priority = TANDEM_PRIORITY_BACKGROUND;
+    request.deadline_ms = 150;
+    assert_int_equal(tandem_engine_submit(engine, &request, note_late, &late, NULL, NULL, NULL),
+                     TANDEM_OK);
+    request.priority = TANDEM_PRIORITY_REALTIME;
+    request.deadline_ms = 0;
+    for (int i = 1; i < COUNT; i++)
+        assert_int_equal(
+            tandem_engine_submit(engine, &request, count_done, &done, NULL, NULL, NULL), TANDEM_OK);
+    while (atomic_load(&late) == 0) (void)poll(NULL, 0, 1);
+    assert_int_equal(atomic_load(&late), 1 + (int)TANDEM_TIMEOUT);
+    assert_true(atomic_load(&done) < COUNT);
+    assert_int_equal(tandem_engine_drain(engine, 10000, NULL), TANDEM_OK);
+    assert_int_equal(atomic_load(&done), COUNT);
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
 typedef struct crowd_member {
     tandem_engine *engine;
     tandem_queue *queue;
@@ -429,6 +466,7 @@ int main(void) {
         cmocka_unit_test(test_readiness),
         cmocka_unit_test(test_heat_spreads_the_load),
         cmocka_unit_test(test_failed_lane_comes_back),
+        cmocka_unit_test(test_deadline_behind_other_work),
         cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
