@@ -24,6 +24,7 @@
 #define WAIT_SLACK_NS    ((uint64_t)1000000)
 #define FIRST_BASE_NS    30000.0 /* a guess until the first batches are in */
 #define FLOPS_PER_NS     100.0   /* ... of one thread */
+#define FOLLOWERS_MAX    1024    /* of one request; more count as waiting tokens */
 #define RULES_LIMIT_WORK 32
 #define RULES_LIMIT_CPU  8
 
@@ -149,10 +150,11 @@ static tandem_status begin(pipeline_job *job, tandem_error *err) {
     pipeline_dispatch *dispatch = &job->engine->dispatch;
     pipeline_job **slot = job->hash != 0 ? leader_slot(dispatch, job) : NULL;
     if (slot != NULL && *slot != NULL && (*slot)->sched.priority <= job->sched.priority &&
-        is_same_text(*slot, job)) {
+        (*slot)->follower_count < FOLLOWERS_MAX && is_same_text(*slot, job)) {
         job->leader = *slot;
         job->next_over = (*slot)->followers;
         (*slot)->followers = job;
+        (*slot)->follower_count++;
         return TANDEM_OK;
     }
     TANDEM_TRY(tandem__sched_submit(dispatch->scheduler, &job->sched, tandem__clock_ns(),
@@ -507,6 +509,7 @@ void tandem__dispatch_cancel(pipeline_job *job) {
         pipeline_job **link = &job->leader->followers;
         while (*link != job) link = &(*link)->next_over;
         *link = job->next_over;
+        job->leader->follower_count--;
         end(job, TANDEM_CANCELLED);
     } else {
         tandem__sched_cancel(engine->dispatch.scheduler, &job->sched, tandem__clock_ns());

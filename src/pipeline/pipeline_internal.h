@@ -174,6 +174,7 @@ typedef struct pipeline_job {
     uint64_t hash;               /* of its only unit, where it may share that with equal requests */
     struct pipeline_job *leader; /* that computes the same, while it waits for it */
     struct pipeline_job *followers; /* that wait for it */
+    uint32_t follower_count;
     uint64_t start_ns;
     uint64_t tokenized_ns;
     tandem_error error;                         /* of the last batch with its units that failed */

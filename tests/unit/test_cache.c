@@ -165,6 +165,26 @@ static void test_leader_is_cancelled(void **state) {
     tandem_engine_close(engine);
 }
 
+/* Those that wait for an equal request are bounded as well. */
+static void test_followers_are_bounded(void **state) {
+    (void)state;
+    enum { CALLS_MAX = 4000 };
+    tandem_engine_options options = with_cache;
+    options.queue_tokens_max = 8;
+    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 400000}, &options);
+    const tandem_request request = {.ids = ids, .id_offsets = offsets, .count = 1};
+    static tandem_status ended[CALLS_MAX];
+    tandem_status status = TANDEM_OK;
+    int calls = 0;
+    for (; status == TANDEM_OK && calls < CALLS_MAX; calls++)
+        status = tandem_engine_submit(engine, &request, note, &ended[calls], NULL, NULL, NULL);
+    assert_int_equal(status, TANDEM_CAPACITY);
+    assert_true(calls > 1024);
+    assert_int_equal(tandem_engine_drain(engine, 0, NULL), TANDEM_TIMEOUT);
+    for (int i = 0; i + 1 < calls; i++) assert_int_equal(ended[i], TANDEM_CANCELLED);
+    tandem_engine_close(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keeps_and_forgets),
@@ -172,6 +192,7 @@ int main(void) {
         cmocka_unit_test(test_engine_hits),
         cmocka_unit_test(test_computed_once),
         cmocka_unit_test(test_leader_is_cancelled),
+        cmocka_unit_test(test_followers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
