@@ -304,7 +304,9 @@ static sched_choice choose_aged(sched *scheduler, int32_t lane, uint64_t now_ns,
     const sched_lane *own = &scheduler->lanes[lane];
     const bool is_kept =
         own->options.lane_class == TANDEM_CLASS_LATENCY && lanes_of(scheduler, false) != 0;
-    if (is_kept || own->was_aged) return (sched_choice){.piece = NULL};
+    const bool is_realtime_waiting =
+        scheduler->shared[SCHED_REALTIME].pieces > 0 || own->pinned[SCHED_REALTIME].pieces > 0;
+    if (is_kept || (own->was_aged && is_realtime_waiting)) return (sched_choice){.piece = NULL};
     for (int b = SCHED_STANDARD; b < SCHED_BANDS; b++) {
         /* Half of the limit is left for the work itself, and for others of its age. */
         const uint64_t age_ns = (b == SCHED_STANDARD ? scheduler->options.standard_age_ns
