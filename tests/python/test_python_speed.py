@@ -26,7 +26,7 @@ SYNC_US, AWAIT_US, SLACK = 30, 100, 4
 class Speed(Case):
     def setUp(self):
         self.engine = self.pipeline._shelf.choose("embed", None).open()
-        self.prepared = Prepared(TEXTS[0], None, check(), 512)
+        self.prepared = Prepared([TEXTS[0]], None, check(), 512)
         self.err = ffi.new("tandem_error *")
 
     def judge(self, name, with_python, plain, limit_us):

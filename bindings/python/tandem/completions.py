@@ -15,33 +15,67 @@ import logging
 import threading
 import weakref
 
+import numpy as np
+
 from ._native import ffi, lib
 from .errors import make_error, text_of
+from .requests import Prepared
 from .results import copy_vectors, describe, errors_of, is_large, keep_vectors, new_result
 
 # Tokenizing goes at about 100 MB/s on the caller's thread, so this many characters hold the loop
 # for some 0.1 ms; a longer request is submitted from a thread of the loop's executor.
 SUBMIT_CHARACTERS = 8192
+FLOATS = ffi.typeof("float[]")
 _logger = logging.getLogger("tandem")
 
 
-class Pending:
-    """A call under way."""
-    __slots__ = ("future", "engine", "call", "lane", "is_single", "is_detailed")
+class Form:
+    """Requests for one text with the same options to the same engine: what is the same of them,
+    made once."""
+    __slots__ = ("engine", "ask", "dimensions", "free")
 
-    def __init__(self, future, engine, lane, is_single, is_detailed):
+    def __init__(self, engine, ask):
+        self.engine = engine
+        self.ask = ask
+        self.dimensions = ask.dimensions or engine.model.dimensions
+        self.free: list = []  # of Slot
+
+    def take(self) -> "Slot":
+        """One that nobody uses; `free.append` gives it back."""
+        try:
+            return self.free.pop()
+        except IndexError:
+            return Slot(self)
+
+
+class Slot:
+    __slots__ = ("prepared", "request", "result", "err")
+
+    def __init__(self, form: Form):
+        self.prepared = Prepared(None, None, form.ask, form.engine.model.positions_max)
+        self.request = self.prepared.request
+        self.result = new_result()
+        self.err = ffi.new("tandem_error *")
+
+
+class Pending:
+    """A call under way. dimensions: of the one vector that is all the caller wants, else 0."""
+    __slots__ = ("future", "engine", "call", "lane", "is_single", "is_detailed", "dimensions")
+
+    def __init__(self, future, engine, lane, is_single, is_detailed, dimensions=0):
         self.future = future
         self.engine = engine
         self.call = None
         self.lane = lane  # asked for; NULL for auto
         self.is_single = is_single
         self.is_detailed = is_detailed
+        self.dimensions = dimensions
 
 
 _said: set[tuple[str, str]] = set()
 
 
-def _say_fallback(lane, result) -> None:
+def say_fallback(lane, result) -> None:
     """Once a process for each lane that is asked for and does not serve."""
     pair = (text_of(lane), text_of(result.lane))
     if pair[0] != pair[1] and pair not in _said:
@@ -53,7 +87,7 @@ def _say_fallback(lane, result) -> None:
 def answer(result, err, lane, is_single: bool, is_detailed: bool, vectors):
     """What the caller asked for of a result whose call did not fail as a whole."""
     if lane:
-        _say_fallback(lane, result)
+        say_fallback(lane, result)
     errors = errors_of(result, err) if result.failed else {}
     if errors and not is_detailed:
         raise errors[result.first_failed]
@@ -74,8 +108,10 @@ class Completions:
         self.fd = lib.tandem_queue_fd(self.queue)
         self._pending: dict[int, Pending] = {}
         self._tags = itertools.count(1)
-        self._out = ffi.new("const tandem_result **")
+        self._done = ffi.new("shim_done *")
+        self._retry = ffi.new("uint64_t *")
         self._err = err
+        self.is_orphan = False  # the loop is closed: nobody awaits
 
     def submit(self, engine, prepared, pending: Pending) -> int:
         """Hands a request in, on any thread; the tag is for cancel."""
@@ -93,6 +129,22 @@ class Completions:
         pending.call = call[0]
         return tag
 
+    def submit_text(self, form: Form, data: bytes, pending: Pending) -> int:
+        """One text, on the loop's thread."""
+        engine, tag, err = form.engine, next(self._tags), self._err
+        engine.enter()
+        self._pending[tag] = pending
+        slot = form.take()
+        call = lib.shim_submit(self.queue, engine.handle, slot.request, data, len(data), tag,
+                               self._retry, err)
+        form.free.append(slot)
+        if not call:
+            del self._pending[tag]
+            engine.leave()
+            raise make_error(err.status, err, retry_ns=self._retry[0])
+        pending.call = call
+        return tag
+
     def cancel(self, tag: int) -> None:
         """On the loop's thread. Nothing happens to a call that is done."""
         pending = self._pending.get(tag)
@@ -102,32 +154,31 @@ class Completions:
     def drain(self) -> None:
         """Settles the futures of all calls that are done. On the loop's thread, or on any once the
         loop is closed."""
-        while True:
-            call = lib.tandem_queue_next(self.queue)
-            if not call:
-                return
-            tag = int(ffi.cast("uintptr_t", lib.tandem_call_context(call)))
-            pending = self._pending.pop(tag)
+        done, err = self._done, self._err
+        while lib.shim_next(self.queue, done, err):
+            pending = self._pending.pop(done.tag)
             try:
-                self._settle(pending, call)
+                if not self.is_orphan and not pending.future.done():
+                    self._settle(pending, done, err)
             finally:
-                lib.tandem_call_close(call)
+                lib.tandem_call_close(done.call)
                 pending.engine.leave()
 
-    def _settle(self, pending: Pending, call) -> None:
-        future = pending.future
-        if future.done() or future.get_loop().is_closed():
+    def _settle(self, pending: Pending, done, err) -> None:
+        future, result = pending.future, done.result
+        if done.is_plain and result.dimensions == pending.dimensions:
+            vector = np.empty(pending.dimensions, np.float32)
+            lib.shim_copy(result, ffi.from_buffer(FLOATS, vector))
+            if pending.lane:
+                say_fallback(pending.lane, result)
+            future.set_result(vector)
             return
-        err = self._err
-        lib.tandem_error_clear(err)
-        status = lib.tandem_call_result(call, self._out, err)
         try:
-            if status:
-                raise make_error(status, err)
-            result = self._out[0]
+            if done.status:
+                raise make_error(done.status, err)
             if is_large(result):
                 result = new_result()
-                lib.tandem_call_take(call, result, ffi.NULL)
+                lib.tandem_call_take(done.call, result, ffi.NULL)
                 vectors = keep_vectors(result)
             else:
                 vectors = copy_vectors(result)
@@ -151,16 +202,29 @@ _orphans: list[Completions] = []  # of loops that are gone; calls may still be u
 _lock = threading.Lock()
 
 
+_last: tuple = (lambda: None, None)  # (reference to a loop, its completions)
+
+
 def of_running_loop() -> tuple[asyncio.AbstractEventLoop, Completions]:
+    global _last
     loop = asyncio.get_running_loop()
+    last, found = _last
+    if last() is loop:
+        return loop, found
     found = _by_loop.get(loop)
     if found is None:
         found = Completions()
         loop.add_reader(found.fd, found.drain)
         _by_loop[loop] = found
-        weakref.finalize(loop, _orphans.append, found)
+        weakref.finalize(loop, _retire, found)
         _sweep()
+    _last = weakref.ref(loop), found
     return loop, found
+
+
+def _retire(completions: Completions) -> None:
+    completions.is_orphan = True
+    _orphans.append(completions)
 
 
 def _sweep() -> None:
@@ -168,6 +232,7 @@ def _sweep() -> None:
     with _lock:
         for loop, completions in list(_by_loop.items()):
             if loop.is_closed():
+                completions.is_orphan = True
                 completions.drain()
         for completions in list(_orphans):
             completions.drain()

@@ -4,6 +4,7 @@ that closing waits for the last answer to be read. Any thread may call; every C 
 Python threads run."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -93,8 +94,8 @@ class Engine:
             raise make_error(status, err)
         self.handle = handle[0]
         self.model = self._describe()
-        self._lock = threading.Condition()
-        self._users = 0
+        self._lock = threading.Lock()
+        self._users: collections.deque = collections.deque()  # its length counts, atomically
         self._is_closing = False
 
     def _describe(self) -> Model:
@@ -111,21 +112,17 @@ class Engine:
 
     def enter(self) -> None:
         """Before a call; `leave` comes after it, with nothing of the engine's in hand."""
-        with self._lock:
-            if self._is_closing:
-                raise CancelledError(f"model {self.model.name}: the pipeline is closed")
-            self._users += 1
+        self._users.append(None)
+        if self._is_closing:
+            self.leave()
+            raise CancelledError(f"model {self.model.name}: the pipeline is closed")
 
     def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0 and self._is_closing:
-                self._free()
-
-    def _free(self) -> None:
-        handle, self.handle = self.handle, ffi.NULL
-        lib.tandem_engine_close(handle)
-        self._lock.notify_all()
+        self._users.pop()
+        if self._is_closing and not self._users:
+            with self._lock:
+                handle, self.handle = self.handle, ffi.NULL
+            lib.tandem_engine_close(handle)
 
     def drain(self, timeout_ms: float) -> bool:
         """Refuses what is new, waits for what is under way, cancels what is left then. False if
@@ -133,8 +130,8 @@ class Engine:
         with self._lock:
             if self._is_closing:
                 return True
+            self._users.append(None)
             self._is_closing = True
-            self._users += 1
         try:
             return not lib.tandem_engine_drain(self.handle, timeout_ms, ffi.NULL)
         finally:

@@ -11,14 +11,18 @@ from typing import AsyncIterable, AsyncIterator, Iterable, Sequence
 import numpy as np
 
 from ._native import ffi, lib
-from .completions import SUBMIT_CHARACTERS, Pending, answer, drain_all, of_running_loop
+from .completions import (FLOATS, SUBMIT_CHARACTERS, Form, Pending, answer, drain_all,
+                          of_running_loop, say_fallback)
 from .engine import Engine, Model, lanes_of
-from .errors import CapacityError, Error, InvalidError, InvalidTypeError, UnsupportedError
+from .errors import (CapacityError, Error, InvalidError, InvalidTypeError, UnsupportedError,
+                     make_error)
 from .models import Shelf
-from .requests import (Ask, Prepared, check, check_int, check_text, check_texts, parts_of)
-from .results import Result, copy_vectors, is_large, join, keep_vectors, new_result
+from .requests import (Ask, Prepared, check, check_int, check_text, check_texts, encode,
+                       parts_of)
+from .results import Result, copy_vectors, is_large, join, keep_vectors
 
 _logger = logging.getLogger("tandem")
+FORMS_MAX = 256  # combinations of options that are kept ready
 # Above this many products a search leaves the event loop's thread.
 SEARCH_PRODUCTS = 1 << 20
 
@@ -76,7 +80,7 @@ class Pipeline:
             "batch_tokens": check_int("batch_tokens", batch_tokens, 0),
             "queue_tokens_max": check_int("queue_tokens_max", queue_tokens_max, 0, 1 << 62),
             "tenant_tokens_max": check_int("tenant_tokens_max", tenant_tokens_max, 0, 1 << 62)})
-        self._results: list = []  # of blocking calls, used again
+        self._forms: dict[tuple, Form] = {}
         if models is None:
             self._shelf.choose("embed", None).open()
 
@@ -111,15 +115,19 @@ class Pipeline:
         Cancelling the task cancels the work. No thread waits for the answer. A long list is
         tokenized on a thread of the loop's executor; one over some 4,000 texts goes to the engine
         in parts, and its answer is put together by one copy."""
-        ask = check(backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
-                    prompt, model_size)
-        is_single = isinstance(text, str)
-        texts = text if is_single else check_texts(text)
-        engine = await self._engine("embed", model_size)
-        if is_single:
-            prepared = Prepared(texts, None, ask, engine.model.positions_max)
-            return await self._wait(engine, prepared, ask, True, details, len(texts))
-        return await self._run(engine, texts, None, ask, details, lib.TANDEM_TASK_EMBED)
+        key = (backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
+               prompt, model_size)
+        form = self._find_form(key)
+        if form is None:
+            ask = check(*key)
+            if not isinstance(text, str):
+                check_texts(text)
+            form = self._keep_form(key, ask, await self._engine("embed", model_size))
+        if not isinstance(text, str):
+            texts = check_texts(text)
+            return await self._run(form.engine, texts, None, form.ask, details,
+                                   lib.TANDEM_TASK_EMBED)
+        return await self._wait_text(form, text, details)
 
     def infer_sync(self, text: str | Sequence[str], backend: str = "auto", *,
                    max_length: int | None = None, priority: str | int = "standard",
@@ -128,18 +136,19 @@ class Pipeline:
                    dimensions: int | None = None, prompt: str | None = None,
                    details: bool = False) -> np.ndarray | Result:
         """As `infer`, blocking: on an idle lane the calling thread computes itself."""
-        ask = check(backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
-                    prompt, model_size)
-        is_single = isinstance(text, str)
-        texts = text if is_single else check_texts(text)
-        engine = self._shelf.choose("embed", model_size).open()
-        if is_single:
-            return self._block(engine, texts, ask, True, details)
+        key = (backend, priority, max_length, deadline_ms, tenant, long, fallback, dimensions,
+               prompt, model_size)
+        form = self._find_form(key)
+        if form is None:
+            ask = check(*key)
+            form = self._keep_form(key, ask, self._shelf.choose("embed", model_size).open())
+        if isinstance(text, str):
+            return self._block_text(form, text, details)
+        texts = check_texts(text)
         parts = parts_of(texts)
         if len(parts) == 1:
-            return self._block(engine, texts, ask, False, details)
-        whole = join([self._block(engine, texts[part], ask, False, True) for part in parts])
-        return _whole(whole, details)
+            return self._block(form, texts, details)
+        return _whole(join([self._block(form, texts[part], True) for part in parts]), details)
 
     async def stream(self, texts: Iterable[str] | AsyncIterable[str], backend: str = "auto", *,
                      window: int = 256, **options) -> AsyncIterator[tuple[int, np.ndarray]]:
@@ -151,7 +160,7 @@ class Pipeline:
             raise InvalidTypeError(f"texts: {type(texts).__name__}, expected an iterable of str")
         check_int("window", window, 1)
         ask = check(backend, **options)
-        engine = await self._engine("embed", ask.model_size)
+        form = Form(await self._engine("embed", ask.model_size), ask)
         done: asyncio.Queue = asyncio.Queue()
         under_way: dict[int, asyncio.Task] = {}
         source, index, is_over = _iterate(texts), 0, False
@@ -163,10 +172,8 @@ class Pipeline:
                     except StopAsyncIteration:
                         is_over = True
                         break
-                    prepared = Prepared(check_text(text, f"texts[{index}]"), None, ask,
-                                        engine.model.positions_max)
-                    task = asyncio.ensure_future(
-                        self._wait(engine, prepared, ask, True, False, len(text)))
+                    text = check_text(text, f"texts[{index}]")
+                    task = asyncio.ensure_future(self._wait_text(form, text, False))
                     under_way[index] = task
                     task.add_done_callback(lambda _, i=index: done.put_nowait(i))
                     index += 1
@@ -279,6 +286,7 @@ class Pipeline:
     def close(self, timeout_ms: float = 1000) -> bool:
         """Waits for what is under way, at most that long, and cancels what is left: those who wait
         for it get CancelledError. Returns False if something was cancelled. Again: nothing."""
+        self._forms.clear()
         finished = all([engine.drain(timeout_ms) for engine in self._shelf.close()])
         drain_all()
         return finished
@@ -375,18 +383,67 @@ class Pipeline:
                     raise
                 await asyncio.sleep(min(1.0, max(0.001, error.retry_after)))
 
-    def _block(self, engine: Engine, texts, ask: Ask, is_single: bool, is_detailed: bool):
-        prepared = Prepared(texts, None, ask, engine.model.positions_max)
+    # One text with options that came before: the way that has to be short.
+
+    def _find_form(self, key: tuple) -> Form | None:
+        """The form of checked options; True does not pass for 1, nor 2.0 for 2."""
         try:
-            result = self._results.pop()
-        except IndexError:
-            result = new_result()
-        err = ffi.new("tandem_error *")
+            return self._forms.get((key, *map(type, key)))
+        except TypeError:  # something that cannot be a key is none; check will say what it is
+            return None
+
+    def _keep_form(self, key: tuple, ask: Ask, engine: Engine) -> Form:
+        if len(self._forms) >= FORMS_MAX:
+            self._forms.clear()
+        form = self._forms[(key, *map(type, key))] = Form(engine, ask)
+        return form
+
+    def _block_text(self, form: Form, text: str, is_detailed: bool):
+        data = encode(text, "text")
+        vector = np.empty(form.dimensions, np.float32)
+        engine, slot, lane = form.engine, form.take(), form.ask.lane
+        result, err = slot.result, slot.err
+        engine.enter()
+        try:
+            status = lib.shim_infer(engine.handle, slot.request, data, len(data),
+                                    ffi.from_buffer(FLOATS, vector), form.dimensions, result, err)
+        finally:
+            engine.leave()
+        if status > 0:
+            raise make_error(status, err, retry_ns=result.retry_ns)
+        if status < 0 or is_detailed:
+            vector = answer(result, err, lane, True, is_detailed, copy_vectors(result))
+        elif lane:
+            say_fallback(lane, result)
+        form.free.append(slot)
+        return vector
+
+    async def _wait_text(self, form: Form, text: str, is_detailed: bool):
+        if len(text) > SUBMIT_CHARACTERS:
+            prepared = Prepared([text], None, form.ask, form.engine.model.positions_max)
+            return await self._wait(form.engine, prepared, form.ask, True, is_detailed, len(text))
+        data = encode(text, "text")
+        loop, completions = of_running_loop()
+        pending = Pending(loop.create_future(), form.engine, form.ask.lane, True, is_detailed,
+                          0 if is_detailed else form.dimensions)
+        tag = completions.submit_text(form, data, pending)
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            completions.cancel(tag)
+            raise
+
+    def _block(self, form: Form, texts: list[str], is_detailed: bool):
+        engine, ask = form.engine, form.ask
+        prepared = Prepared(texts, None, ask, engine.model.positions_max)
+        slot = form.take()
+        result, err = slot.result, slot.err
+        lib.tandem_error_clear(err)
         engine.infer(prepared.request, result, err)
-        if is_large(result):
-            return answer(result, err, ask.lane, is_single, is_detailed, keep_vectors(result))
-        made = answer(result, err, ask.lane, is_single, is_detailed, copy_vectors(result))
-        self._results.append(result)
+        if is_large(result):  # which keeps the slot's result: the slot is not given back
+            return answer(result, err, ask.lane, False, is_detailed, keep_vectors(result))
+        made = answer(result, err, ask.lane, False, is_detailed, copy_vectors(result))
+        form.free.append(slot)
         return made
 
 

@@ -158,19 +158,14 @@ def check(backend="auto", priority="standard", max_length=None, deadline_ms=None
 
 
 class Prepared:
-    """A tandem_request and all that it points to. The engine reads it until submit returns."""
+    """A tandem_request and all that it points to. The engine reads it until submit returns. Without
+    texts it is a form for one text, which the call puts in."""
     __slots__ = ("request", "kept")
 
     def __init__(self, texts, pairs, ask: Ask, positions: int):
         request = self.request = ffi.new("tandem_request *")
         self.kept = []
-        if type(texts) is str:
-            data = encode(texts, "text")
-            row = ffi.new("tandem_text *")
-            row.ptr, row.len = ffi.from_buffer("char[]", data), len(data)
-            request.texts, request.count = row, 1
-            self.kept += (data, row)
-        else:
+        if texts is not None:
             request.texts, request.count = self._place(texts, "text"), len(texts)
             if pairs is not None:
                 request.pairs = self._place(pairs, "pair")
