@@ -52,14 +52,17 @@ static tandem_status prepare_text(const tokenize_job *job, tandem_text text, tan
     return TANDEM_OK;
 }
 
+/* A text without tokens, where the tokenizer adds none, has no unit: its vector stays zero, as the
+ * mean of nothing is in sentence-transformers. */
 static tandem_status store_units(const tokenize_job *job, pipeline_store *store, uint32_t text,
                                  tandem_error *err) {
     const tandem_encoding *encoding = &store->encoding;
     pipeline_place *places = (void *)job->result->memory->places.ptr;
     const uint32_t store_index = (uint32_t)(store - job->result->memory->stores);
     places[text] = (pipeline_place){.store = store_index,
-                                    .units = (uint32_t)encoding->windows,
+                                    .units = encoding->count > 0 ? (uint32_t)encoding->windows : 0,
                                     .first_unit = store->units.len / sizeof(pipeline_unit)};
+    if (encoding->count == 0) return TANDEM_OK;
     const size_t first = store->ids.len / sizeof(int32_t);
     const size_t bytes = (size_t)encoding->count * sizeof(int32_t);
     TANDEM_TRY(tandem__buffer_push(&store->ids, encoding->ids, bytes, err));
@@ -96,6 +99,10 @@ static tandem_status encode_text(const tokenize_job *job, pipeline_store *store,
         return TANDEM_FAIL(err, CAPACITY, "%d tokens, limit %d",
                            store->encoding.count + store->encoding.dropped,
                            job->options.max_length);
+    }
+    if (store->encoding.count == 0 && request->task == TANDEM_TASK_CLASSIFY) {
+        return TANDEM_FAIL(err, INVALID,
+                           "no tokens: this model's tokenizer adds none to an empty text");
     }
     tandem_text_result *row = &job->result->texts[index];
     row->tokens = store->encoding.count;

@@ -356,8 +356,11 @@ static void leave_lane(sched *scheduler, int32_t index, uint64_t now_ns) {
     if (scheduler->lanes[index].state == SCHED_LANE_OUT) evacuate(scheduler, index, now_ns);
 }
 
-static void lane_failed(sched *scheduler, int32_t index, uint64_t now_ns) {
+/* A batch that the lane refuses, or whose weights or memory are at fault, says nothing about the
+ * device: it must not take the lane from everybody. */
+static void lane_failed(sched *scheduler, int32_t index, tandem_status status, uint64_t now_ns) {
     sched_lane *lane = &scheduler->lanes[index];
+    if (status != TANDEM_DEVICE && status != TANDEM_TIMEOUT && status != TANDEM_IO) return;
     lane->failures++;
     lane->failures_total++;
     if (lane->state == SCHED_LANE_UP && lane->failures >= FAILURES_MAX)
@@ -406,7 +409,7 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
     TANDEM_ASSERT(at == batch->units);
     leave_lane(scheduler, batch->lane, now_ns);
     if (status != TANDEM_OK) {
-        lane_failed(scheduler, batch->lane, now_ns);
+        lane_failed(scheduler, batch->lane, status, now_ns);
         return;
     }
     if (bad > 0) lane->probe_at_ns = now_ns; // is it the text or the lane? One token will tell.

@@ -260,5 +260,31 @@ class AllTokens(Case):
         self.assertIn("--long split", self.misused("embed", "--all-tokens", "--long", "split", "x"))
 
 
+class NoTokens(Case):
+    """A tokenizer that adds no special tokens makes none of an empty text."""
+
+    def model(self, folder):
+        copy = self.path("copy")
+        shutil.copytree(folder, copy)
+        path = pathlib.Path(copy, "tokenizer.json")
+        tokenizer = json.loads(path.read_text())
+        tokenizer["post_processor"] = None
+        path.write_text(json.dumps(tokenizer))
+        return copy
+
+    def test_embed(self):
+        model = self.model(TINY)
+        rows = [json.loads(row) for row in
+                self.done("embed", "-m", model, stdin="\n" * 40 + "one two\n").splitlines()]
+        self.assertEqual(len(rows), 41)
+        self.assertEqual(set(rows[0]["embedding"]), {0})
+        self.assertNotEqual(set(rows[40]["embedding"]), {0})
+        tokens = json.loads(self.done("embed", "-m", model, "--all-tokens", ""))
+        self.assertEqual(tokens["embeddings"], [])
+
+    def test_classify(self):
+        self.assertIn("no tokens", self.failed("classify", "-m", self.model(LABELS), ""))
+
+
 if __name__ == "__main__":
     main()
