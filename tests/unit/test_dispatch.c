@@ -144,16 +144,16 @@ static void test_lane_that_cannot_be_opened(void **state) {
 
 static void test_deadlines(void **state) {
     (void)state;
-    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 20000}, NULL);
+    tandem_engine *engine = sim_engine_open((double[]){-1, -1, 60000}, NULL);
     tandem_result result = {0};
     tandem_request request = one_text();
     infer(engine, &request, &result);
     for (int i = 0; i < 20; i++) infer(engine, &request, &result); // it learns what a text takes
-    request.deadline_ms = 3;
+    request.deadline_ms = 10;
     tandem_error err = {0};
     const uint64_t start_ns = tandem__clock_ns();
     assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_TIMEOUT);
-    assert_true(tandem__clock_ns() - start_ns < 15 * MS); // refused before it is computed
+    assert_true(tandem__clock_ns() - start_ns < 50 * MS); // refused before it is computed
     assert_non_null(strstr(err.message, "deadline in "));
     request.deadline_ms = -1;
     tandem_error_clear(&err);
