@@ -87,6 +87,30 @@ tandem_status tandem_queue_submit(tandem_queue *queue, tandem_engine *engine,
 tandem_call *tandem_queue_next(tandem_queue *queue);
 void *tandem_call_context(const tandem_call *call);
 
+typedef struct tandem_quantiles { uint64_t count; double mean_ms; double p50_ms; double p95_ms;
+    double p99_ms; double max_ms; ...; } tandem_quantiles;
+typedef struct tandem_band_metrics { tandem_quantiles tokenize; tandem_quantiles queue;
+    tandem_quantiles infer; tandem_quantiles total; ...; } tandem_band_metrics;
+typedef struct tandem_lane_metrics { const char *name; const char *lane_class; const char *state;
+    double utilisation; double busy_ms; uint64_t batches; uint64_t texts; uint64_t tokens;
+    double mean_batch; uint64_t failed_batches; uint64_t times_out; int32_t in_flight;
+    int32_t in_flight_max; ...; } tandem_lane_metrics;
+typedef struct tandem_target { char name[...]; double value; double limit; bool is_minimum;
+    bool is_measured; bool is_met; ...; } tandem_target;
+typedef struct tandem_reason_metrics { const char *text; uint64_t requests; ...;
+} tandem_reason_metrics;
+typedef struct tandem_metrics { uint64_t submitted; uint64_t finished; uint64_t refused;
+    uint64_t late; uint64_t expired; uint64_t cancelled; uint64_t failed; uint64_t texts;
+    uint64_t cached; uint64_t retried_texts; uint64_t hung_batches; int64_t waiting;
+    int64_t waiting_tokens; double waiting_p95; double texts_per_s; tandem_band_metrics bands[...];
+    tandem_lane_metrics lanes[...]; int32_t lane_count; tandem_reason_metrics reasons[...];
+    int32_t reason_count; tandem_target targets[...]; int32_t target_count; int32_t speed_percent;
+    int32_t memory_level; double batch_scale; bool is_everything_open; bool is_ready; ...;
+} tandem_metrics;
+void tandem_engine_metrics(tandem_engine *engine, tandem_metrics *metrics);
+bool tandem_engine_is_ready(tandem_engine *engine);
+void tandem_engine_set_speed_limit(tandem_engine *engine, int32_t percent);
+
 typedef struct tandem_machine { const char *processor; const char *kernels; int32_t processors;
     int64_t memory_bytes; int64_t memory_available_bytes; int32_t speed_limit_percent;
     char model_cache[...]; ...; } tandem_machine;

@@ -28,6 +28,9 @@ async def main():
                                    for i in range(first, first + 4)))
         for check in check_targets(metrics, monitor.metrics()):
             print(check)
+        target = pipeline.metrics()["targets"]["latency_p95_ms"]
+        print(f"the engine's own: latency_p95_ms {target['value']:.2f}, limit "
+              f"{target['limit']:.0f}: {'met' if target['is_met'] else 'missed'}")
 
 
 asyncio.run(main())

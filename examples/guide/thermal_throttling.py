@@ -24,11 +24,14 @@ async def main():
     async with Pipeline() as pipeline:
         guide.use(pipeline)
         requests = [f"Request number {i}" for i in range(50)]
-        vectors = await thermal_aware_processing(requests)
-        print(f"speed limit {get_thermal_state()} %: {len(vectors)} vectors")
-        spread = await distribute_across_backends(requests, details=True)
-        print(f"spread over {', '.join(sorted({result.lane for result in spread}))}: "
-              f"{len(spread)} vectors")
+        for percent in (None, 70):  # as the machine is, then as if it were hot
+            pipeline.set_speed_limit(percent)
+            while percent is not None and get_thermal_state() != percent:
+                await asyncio.sleep(0.01)  # until the engine has looked
+            vectors = await thermal_aware_processing(requests)
+            lanes = [name for name, lane in pipeline.metrics()["lanes"].items() if lane["texts"]]
+            print(f"speed limit {get_thermal_state()} %: {len(vectors)} vectors, "
+                  f"lanes that served: {', '.join(lanes)}")
 
 
 asyncio.run(main())

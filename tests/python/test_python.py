@@ -118,6 +118,27 @@ class Vectors(Case):
         self.assertEqual(list(found.errors), [1])
         self.assertFalse(found.vectors[1].any())
 
+    def test_metrics(self):
+        with tandem.Pipeline(TINY, threads=1) as pipeline:
+            for _ in range(20):
+                pipeline.infer_sync("a", priority="urgent")
+            run(pipeline.infer(["a", "b"], backend="cpu"))
+            found = pipeline.metrics()
+            self.assertTrue(pipeline.is_ready)
+            pipeline.set_speed_limit(70)
+            until = time.monotonic() + 10
+            while pipeline.metrics()["speed_percent"] != 70 and time.monotonic() < until:
+                time.sleep(0.01)
+            self.assertEqual(pipeline.metrics()["speed_percent"], 70)
+            with self.says(tandem.InvalidError, "percent", "0"):
+                pipeline.set_speed_limit(0)
+        self.assertEqual((found["submitted"], found["finished"], found["failed"]), (21, 21, 0))
+        self.assertEqual(found["texts"], 22)
+        self.assertEqual(found["bands"]["realtime"]["total"]["count"], 20)
+        self.assertEqual(found["lanes"]["cpu"]["texts"], 22)
+        self.assertEqual(sum(found["reasons"].values()), 21)
+        self.assertTrue(found["targets"]["latency_p95_ms"]["is_measured"])
+
     def test_cache(self):
         with tandem.Pipeline(TINY, threads=1, dtype="f32", cache_bytes=1 << 20) as pipeline:
             found = [pipeline.infer_sync(TEXTS, details=True) for _ in range(2)]

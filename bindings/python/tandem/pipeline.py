@@ -16,6 +16,7 @@ from .completions import (FLOATS, SUBMIT_CHARACTERS, Form, Pending, answer, drai
 from .engine import Engine, Model, lanes_of
 from .errors import (CapacityError, Error, InvalidError, InvalidTypeError, UnsupportedError,
                      make_error)
+from .measured import read_metrics
 from .models import Shelf
 from .requests import (Ask, Prepared, check, check_int, check_text, check_texts, encode,
                        parts_of)
@@ -282,6 +283,35 @@ class Pipeline:
     def model(self) -> Model:
         """The model that `infer` uses when nothing else is said. Opens it if need be."""
         return self._shelf.choose("embed", None).open().model
+
+    def metrics(self) -> dict:
+        """What the engine of `model` measured since it was opened: counts of requests, times by
+        priority, lanes, reasons, the guide's targets with what was measured. The names are those
+        of include/tandem/metrics.h; an open engine takes some microseconds for it."""
+        return read_metrics(self._shelf.choose("embed", None).open())
+
+    @property
+    def is_ready(self) -> bool:
+        """A lane has computed something within the last half minute, a request or a probe. The
+        first question starts the probes."""
+        engine = self._shelf.choose("embed", None).open()
+        engine.enter()
+        try:
+            return bool(lib.tandem_engine_is_ready(engine.handle))
+        finally:
+            engine.leave()
+
+    def set_speed_limit(self, percent: int | None) -> None:
+        """Tells how fast the machine may run, in percent, for those who know more about its heat
+        than the engine, which looks at it within a second; None gives that back to the engine.
+        Cooling down is believed after a while only."""
+        limit = 0 if percent is None else check_int("percent", percent, 1, 100)
+        engine = self._shelf.choose("embed", None).open()
+        engine.enter()
+        try:
+            lib.tandem_engine_set_speed_limit(engine.handle, limit)
+        finally:
+            engine.leave()
 
     def close(self, timeout_ms: float = 1000) -> bool:
         """Waits for what is under way, at most that long, and cancels what is left: those who wait

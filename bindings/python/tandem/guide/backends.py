@@ -40,11 +40,10 @@ def as_request(request: Request | str | Sequence[str]) -> Request:
                            "or a Request")
 
 
-def get_thermal_state() -> int:
-    """The processor's speed limit in percent: 100 = not throttled, under 90 = throttled. 100 where
-    the system does not say."""
-    percent = machine().speed_limit_percent
-    return 100 if percent is None else percent
+def get_thermal_state(pipeline: Pipeline | None = None) -> int:
+    """The speed limit in percent as the engine takes it to be, by the processor's frequency limit,
+    the thermal zones, or Pipeline.set_speed_limit: 100 = not throttled, under 90 = throttled."""
+    return (pipeline or context.pipeline()).metrics()["speed_percent"]
 
 
 def adjust_sequence_length(available_memory_gb: float | None = None) -> int:
