@@ -19,8 +19,9 @@ typedef struct pipeline_metrics {
     tandem_histogram stages[TANDEM_BANDS][PIPELINE_STAGES];
     tandem_histogram all;         /* total, of every band */
     tandem_histogram queue_depth; /* that a request found */
-    _Atomic uint64_t cached;      /* requests that the scheduler never saw: the cache had it all */
-    _Atomic uint64_t cached_texts;
+    _Atomic uint64_t laneless;    /* requests that were answered without a lane */
+    _Atomic uint64_t laneless_texts;
+    _Atomic uint64_t cached; /* ... because the cache had it all */
 } pipeline_metrics;
 
 struct pipeline_job;

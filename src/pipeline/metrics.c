@@ -39,8 +39,11 @@ void tandem__metrics_answered(const pipeline_job *job) {
         tandem__histogram_add(&stages[PIPELINE_QUEUE], done->started_ns - done->submitted_ns);
         tandem__histogram_add(&stages[PIPELINE_INFER], end_ns - done->started_ns);
     } else {
-        atomic_fetch_add_explicit(&metrics->cached, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&metrics->cached_texts, job->request.count, memory_order_relaxed);
+        const bool is_cached = job->result->cached > 0; // else its texts have no token
+        atomic_fetch_add_explicit(&metrics->laneless, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&metrics->cached, is_cached, memory_order_relaxed);
+        atomic_fetch_add_explicit(&metrics->laneless_texts, job->request.count,
+                                  memory_order_relaxed);
     }
 }
 
@@ -183,14 +186,15 @@ static void fill_targets(const sched *scheduler, const tandem_histogram *all,
                      metrics->submitted > 0);
 }
 
-/* Requests that the cache answered count as any other; no lane was chosen for them. */
-static void add_cached(const pipeline_metrics *measured, tandem_metrics *metrics) {
+/* Requests that needed no lane count as any other. */
+static void add_laneless(const pipeline_metrics *measured, tandem_metrics *metrics) {
+    const uint64_t laneless = atomic_load_explicit(&measured->laneless, memory_order_relaxed);
     const uint64_t cached = atomic_load_explicit(&measured->cached, memory_order_relaxed);
-    if (cached == 0) return;
-    metrics->submitted += cached;
-    metrics->finished += cached;
+    metrics->submitted += laneless;
+    metrics->finished += laneless;
     metrics->cached = cached;
-    metrics->texts += atomic_load_explicit(&measured->cached_texts, memory_order_relaxed);
+    metrics->texts += atomic_load_explicit(&measured->laneless_texts, memory_order_relaxed);
+    if (cached == 0) return;
     metrics->reasons[metrics->reason_count++] = (tandem_reason_metrics){
         .text = tandem__reason_text(SCHED_REASON_CACHE), .requests = cached};
 }
@@ -213,7 +217,7 @@ void tandem_engine_metrics(tandem_engine *engine, tandem_metrics *metrics) {
     fill_counts(dispatch->scheduler, now_ns, metrics);
     for (int i = 0; i < engine->lane_count; i++)
         fill_lane(dispatch->scheduler, i, now_ns, &metrics->lanes[i]);
-    add_cached(measured, metrics);
+    add_laneless(measured, metrics);
     metrics->memory_level = dispatch->watch.observers.memory_level;
     fill_targets(dispatch->scheduler, &measured->all, metrics);
     (void)pthread_mutex_unlock(&dispatch->mutex);
