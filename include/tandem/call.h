@@ -67,7 +67,8 @@ typedef struct tandem_queue tandem_queue;
 TANDEM_API tandem_status tandem_queue_open(tandem_queue **queue,
                                            tandem_error *err) TANDEM_NODISCARD;
 
-/* NULL is allowed. No call that was submitted through it may be under way. */
+/* NULL is allowed. Every call that was submitted through it must be done and taken with
+ * tandem_queue_next. */
 TANDEM_API void tandem_queue_close(tandem_queue *queue);
 
 /* Readable while tandem_queue_next has something; for poll and the like, never to be read from. */

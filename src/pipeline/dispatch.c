@@ -305,12 +305,14 @@ static tandem_status compute(tandem_engine *engine, const sched_batch *batch, pi
 }
 
 /* Where engines share the machine, one batch at a time on each processor. */
-static tandem_status compute_in_turn(tandem_engine *engine, const sched_batch *batch,
-                                     pipeline_slot *slot, const tandem_batch *packed,
-                                     tandem_error *err) {
+static tandem_status compute_in_turn(tandem_engine *engine, sched_batch *batch, pipeline_slot *slot,
+                                     const tandem_batch *packed, tandem_error *err) {
     if (engine->share == NULL) return compute(engine, batch, slot, packed, err);
     pipeline_gate *gate = &engine->share->gates[batch->lane];
     tandem__gate_enter(gate, batch->is_realtime);
+    (void)pthread_mutex_lock(&engine->dispatch.mutex);
+    tandem__sched_started(batch, tandem__clock_ns());
+    (void)pthread_mutex_unlock(&engine->dispatch.mutex);
     const tandem_status status = compute(engine, batch, slot, packed, err);
     tandem__gate_leave(gate);
     return status;
@@ -441,12 +443,15 @@ static tandem_status submit(pipeline_job *job, tandem_error *err) {
     return TANDEM_OK;
 }
 
-/* What an idle lane would do now, on this thread; probes are for its worker, if there is one. */
-static sched_batch *take_any(tandem_engine *engine, uint64_t *wake_ns) {
+/* What an idle lane would do now, on this thread; probes are for its worker, if there is one. Once
+ * the caller's own work is on lanes, other work is for their workers. */
+static sched_batch *take_any(tandem_engine *engine, const pipeline_job *job, uint64_t *wake_ns) {
     sched *scheduler = engine->dispatch.scheduler;
+    const bool is_waiting = job->sched.waiting_units > 0;
     for (int32_t i = 0; i < engine->lane_count; i++) {
         const bool is_up = scheduler->lanes[i].state == SCHED_LANE_UP;
-        if (!is_up && engine->dispatch.workers[i * SCHED_SLOTS_MAX].is_started) continue;
+        const bool has_worker = engine->dispatch.workers[i * SCHED_SLOTS_MAX].is_started;
+        if (has_worker && (!is_up || !is_waiting)) continue;
         const uint64_t now_ns = tandem__clock_ns();
         sched_batch *batch = is_up ? tandem__sched_take_work(scheduler, i, now_ns, wake_ns)
                                    : tandem__sched_take(scheduler, i, now_ns, wake_ns);
@@ -462,7 +467,7 @@ tandem_status tandem__dispatch_run(pipeline_job *job, tandem_error *err) {
     const tandem_status status = submit(job, err);
     while (status == TANDEM_OK && !job->is_over) {
         uint64_t wake_ns = UINT64_MAX;
-        sched_batch *batch = take_any(engine, &wake_ns);
+        sched_batch *batch = take_any(engine, job, &wake_ns);
         if (batch != NULL) {
             run_batch(engine, batch);
         } else {

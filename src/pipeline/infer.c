@@ -326,7 +326,9 @@ static tandem_status set_units(pipeline_job *job, tandem_error *err) {
     const pipeline_unit *units = (const void *)memory->units.ptr;
     size_t count = memory->units.len / sizeof *units;
     memory->unit_map.len = 0;
-    job->is_cached = job->engine->cache != NULL && job->lane == SCHED_NO_LANE &&
+    const char *lane = job->request.lane; // who names one wants it to compute
+    const bool is_any_lane = lane == NULL || strcmp(lane, "auto") == 0;
+    job->is_cached = job->engine->cache != NULL && is_any_lane &&
                      (job->output == TANDEM_OUTPUT_POOLED || job->output == TANDEM_OUTPUT_HEAD);
     if (job->is_cached) TANDEM_TRY(ask_cache(job, &count, err));
     if (count > UINT32_MAX) return TANDEM_FAIL(err, CAPACITY, "%zu units in one request", count);

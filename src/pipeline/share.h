@@ -2,9 +2,8 @@
 /* What the engines of several models share: the compute threads, and a gate before each processor.
  *
  * A gate lets one batch at a time through, realtime ones first (but no more than eight in a row
- * while others wait), else in the order they came. Since batches are bounded, so is the wait; an
- * engine learns it as part of what its lane takes, so its predictions hold beside busy neighbours
- * too. */
+ * while others wait), else in the order they came. Since batches are bounded, so is the wait,
+ * which counts neither as the lane's time nor towards the time after which a batch is given up. */
 #ifndef TANDEM_PIPELINE_SHARE_H
 #define TANDEM_PIPELINE_SHARE_H
 

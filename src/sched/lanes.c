@@ -226,6 +226,13 @@ sched_batch *tandem__sched_take(sched *scheduler, int32_t index, uint64_t now_ns
     return take_probe(scheduler, index, now_ns, wake_ns);
 }
 
+void tandem__sched_started(sched_batch *batch, uint64_t now_ns) {
+    const uint64_t waited_ns = now_ns - batch->started_ns;
+    batch->started_ns = now_ns;
+    batch->expected_ns += waited_ns;
+    batch->give_up_ns += waited_ns;
+}
+
 /* Units [first, first + count) wait again. Without memory for one more piece they have failed. */
 static void requeue(sched *scheduler, const sched_item *item, uint32_t first, uint32_t count,
                     int32_t failed_lane, uint64_t now_ns) {

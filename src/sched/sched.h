@@ -273,6 +273,9 @@ sched_batch *tandem__sched_take(sched *scheduler, int32_t lane, uint64_t now_ns,
 sched_batch *tandem__sched_take_work(sched *scheduler, int32_t lane, uint64_t now_ns,
                                      uint64_t *wake_ns);
 
+/* The batch waited for its processor until now: its times count from here. */
+void tandem__sched_started(sched_batch *batch, uint64_t now_ns);
+
 /* The batch is over. `status` is the device's; with TANDEM_OK `failed` may mark units whose result
  * is not finite, [batch->units] in the order of the items, or be NULL. */
 void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, tandem_status status,
