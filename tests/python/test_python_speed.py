@@ -7,7 +7,6 @@
 
 Printed as measured; the test allows four times as much, because other work may run beside it.
 TANDEM_PYTHON_ROUNDS sets the rounds (400)."""
-import asyncio
 import os
 import select
 import statistics

@@ -11,7 +11,7 @@ from .errors import (CancelledError, CapacityError, DeadlineError, DeniedError, 
                      FileError, FormatError, InvalidError, InvalidTypeError, NotFoundError,
                      NumericError, OutOfMemoryError, UnsupportedError)
 from .machine import Machine, machine
-from .pipeline import AppleSiliconLLMPipeline, Label, Match, Pipeline
+from .pipeline import AppleSiliconLLMPipeline, Label, Match, Options, Pipeline
 from .results import Result
 
 __version__ = _ffi.string(_lib.tandem_version()).decode()
@@ -19,5 +19,5 @@ __version__ = _ffi.string(_lib.tandem_version()).decode()
 __all__ = [
     "AppleSiliconLLMPipeline", "CancelledError", "CapacityError", "DeadlineError", "DeniedError",
     "DeviceError", "Error", "FileError", "FormatError", "InvalidError", "InvalidTypeError",
-    "Label", "Machine", "Match", "Model", "NotFoundError", "NumericError", "OutOfMemoryError",
-    "Pipeline", "Result", "UnsupportedError", "machine", "pull"]
+    "Label", "Machine", "Match", "Model", "NotFoundError", "NumericError", "Options",
+    "OutOfMemoryError", "Pipeline", "Result", "UnsupportedError", "machine", "pull"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import functools
 import logging
-from typing import AsyncIterable, AsyncIterator, Iterable, Sequence
+from typing import (TYPE_CHECKING, AsyncIterable, AsyncIterator, Iterable, Literal, Sequence,
+                    TypedDict, overload)
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from .models import Shelf
 from .requests import (Ask, Prepared, check, check_int, check_text, check_texts, encode,
                        parts_of)
 from .results import Result, copy_vectors, is_large, join, keep_vectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _logger = logging.getLogger("tandem")
 FORMS_MAX = 256  # combinations of options that are kept ready
@@ -41,6 +46,19 @@ class Label:
     """A classifier's label and how well it fits."""
     label: str
     score: float
+
+
+class Options(TypedDict, total=False):
+    """The options of a request; Pipeline.infer says what each is."""
+    max_length: int | None
+    priority: str | int
+    model_size: str | None
+    deadline_ms: float | None
+    tenant: str | None
+    long: str
+    fallback: bool
+    dimensions: int | None
+    prompt: str | None
 
 
 class Pipeline:
@@ -87,6 +105,14 @@ class Pipeline:
 
     # Embeddings.
 
+    @overload
+    async def infer(self, text: str | Sequence[str], backend: str = ..., *,
+                    details: Literal[False] = ..., **options: Unpack[Options]) -> np.ndarray: ...
+
+    @overload
+    async def infer(self, text: str | Sequence[str], backend: str = ..., *,
+                    details: Literal[True], **options: Unpack[Options]) -> Result: ...
+
     async def infer(self, text: str | Sequence[str], backend: str = "auto", *,
                     max_length: int | None = None, priority: str | int = "standard",
                     model_size: str | None = None, deadline_ms: float | None = None,
@@ -129,6 +155,14 @@ class Pipeline:
             return await self._run(form.engine, texts, None, form.ask, details,
                                    lib.TANDEM_TASK_EMBED)
         return await self._wait_text(form, text, details)
+
+    @overload
+    def infer_sync(self, text: str | Sequence[str], backend: str = ..., *,
+                   details: Literal[False] = ..., **options: Unpack[Options]) -> np.ndarray: ...
+
+    @overload
+    def infer_sync(self, text: str | Sequence[str], backend: str = ..., *,
+                   details: Literal[True], **options: Unpack[Options]) -> Result: ...
 
     def infer_sync(self, text: str | Sequence[str], backend: str = "auto", *,
                    max_length: int | None = None, priority: str | int = "standard",
@@ -176,7 +210,7 @@ class Pipeline:
                     text = check_text(text, f"texts[{index}]")
                     task = asyncio.ensure_future(self._wait_text(form, text, False))
                     under_way[index] = task
-                    task.add_done_callback(lambda _, i=index: done.put_nowait(i))
+                    task.add_done_callback(functools.partial(_put, done, index))
                     index += 1
                 if not under_way:
                     break
@@ -256,7 +290,7 @@ class Pipeline:
         engine = await self._engine("embed", ask.model_size)
         if isinstance(query, str):
             query = await self.infer(query, **options)
-        elif not isinstance(query, np.ndarray):
+        if not isinstance(query, np.ndarray):
             raise InvalidTypeError(f"query: {type(query).__name__}, expected str or an array [H]")
         if query.shape != vectors.shape[1:]:
             raise InvalidError(f"query: shape {list(query.shape)}, expected "
@@ -483,6 +517,10 @@ def _whole(result: Result, is_detailed: bool):
     if result.errors:
         raise next(iter(result.errors.values()))
     return result.vectors
+
+
+def _put(done: asyncio.Queue, index: int, _: asyncio.Task) -> None:
+    done.put_nowait(index)
 
 
 async def _iterate(texts):

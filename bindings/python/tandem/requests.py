@@ -164,7 +164,7 @@ class Prepared:
 
     def __init__(self, texts, pairs, ask: Ask, positions: int):
         request = self.request = ffi.new("tandem_request *")
-        self.kept = []
+        self.kept: list = []
         if texts is not None:
             request.texts, request.count = self._place(texts, "text"), len(texts)
             if pairs is not None:

@@ -46,6 +46,8 @@ class Result:
 class _Kept:
     """What numpy looks through at a C result: the array's base keeps this, and this keeps that."""
     __slots__ = ("__array_interface__", "result", "__weakref__")
+    __array_interface__: dict
+    result: object
 
 
 def new_result():

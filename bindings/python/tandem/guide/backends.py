@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-from typing import Sequence
+from typing import Sequence, cast
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def as_request(request: Request | str | Sequence[str]) -> Request:
     if isinstance(request, (list, tuple)):
         return Request(check_texts(request))
     if hasattr(request, "text") and hasattr(request, "priority"):
-        return request
+        return cast(Request, request)
     raise InvalidTypeError(f"request: {type(request).__name__}, expected a text, a list of texts "
                            "or a Request")
 
@@ -85,8 +85,9 @@ async def distribute_across_backends(requests: Sequence, pipeline: Pipeline | No
     async def work(lane: str) -> None:
         while waiting:
             place, request = waiting.popleft()
-            found[place] = await engine.infer(request.text, backend=lane,
-                                              priority=request.priority, details=details)
+            result = await engine.infer(request.text, backend=lane, priority=request.priority,
+                                        details=True)
+            found[place] = result if details else result.vectors
     await asyncio.gather(*(work(lane) for lane in lanes))
     return found
 

@@ -11,6 +11,7 @@ from typing import Sequence
 
 import numpy as np
 
+from ..errors import InvalidError
 from ..pipeline import Pipeline
 from . import context
 from .backends import Request, as_request
@@ -92,7 +93,10 @@ def check_targets(targets: dict, measured: dict, prefix: str = "") -> list[Check
         if isinstance(target, dict):
             checks += check_targets(target, value or {}, f"{prefix}{name}.")
             continue
-        sign, limit = re.match(r"\s*([<>])\s*([\d.]+)", target).groups()
+        found = re.match(r"\s*([<>])\s*([\d.]+)", target)
+        if found is None:
+            raise InvalidError(f"target {name}: {target!r}, expected < or > and a number")
+        sign, limit = found.groups()
         passed = None if value is None else \
             value < float(limit) if sign == "<" else value > float(limit)
         checks.append(Check(prefix + name, target, value, passed))

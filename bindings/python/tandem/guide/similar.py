@@ -109,6 +109,9 @@ class Answers:
         place = int(scores.argmax())
         return Match(place, float(scores[place]), self.texts[place])
 
+    def text(self, embedding: np.ndarray) -> str:
+        return self.texts[self.best(embedding).index]
+
 
 def generate_response(embedding: np.ndarray, answers: Answers | None = None) -> str:
     """The best of the given answers for the vector of a message. An encoder writes no text: the
@@ -118,4 +121,4 @@ def generate_response(embedding: np.ndarray, answers: Answers | None = None) -> 
             raise InvalidError("answers: none were given: tandem.guide.use(answers=[...]) says "
                                "what to choose from")
         answers = context.made("answers", lambda: Answers(context.answers()))
-    return answers.best(embedding).text
+    return answers.text(embedding)
