@@ -3,6 +3,7 @@
 """The package as a user meets it, on the committed small models."""
 import asyncio
 import gc
+import importlib.metadata
 import os
 import threading
 import time
@@ -101,6 +102,23 @@ class Vectors(Case):
         np.testing.assert_array_equal(found.vectors, sync.vectors)
         for i in (0, 4095, 4096, 4999):
             np.testing.assert_array_equal(found.vectors[i], self.pipeline.infer_sync(texts[i]))
+
+    def test_a_list_in_parts_waits_for_its_turn(self):
+        """A part finds the bound on waiting tokens reached by the one before it."""
+        texts = [f"text {i}" for i in range(9000)]
+        with tandem.Pipeline(TINY, threads=1, dtype="f32", queue_tokens_max=1000) as pipeline:
+            found = run(pipeline.infer(texts))
+            np.testing.assert_array_equal(found, pipeline.infer_sync(texts))
+        self.assertEqual(len(found), 9000)
+        for wait in (lambda: run(self.pipeline.infer(texts, backend="ref", deadline_ms=20)),
+                     lambda: self.pipeline.infer_sync(texts, backend="ref", deadline_ms=20)):
+            start = time.monotonic()
+            with self.assertRaises(tandem.DeadlineError):
+                wait()
+            self.assertLess(time.monotonic() - start, 1)
+
+    def test_version(self):
+        self.assertEqual(importlib.metadata.version("tandem-encoders"), tandem.__version__)
 
     def test_max_length(self):
         long = "word " * 300

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import functools
 import logging
+import time
 from typing import (TYPE_CHECKING, AsyncIterable, AsyncIterator, Iterable, Literal, Sequence,
                     TypedDict, overload)
 
@@ -183,7 +184,7 @@ class Pipeline:
         parts = parts_of(texts)
         if len(parts) == 1:
             return self._block(form, texts, details)
-        return _whole(join([self._block(form, texts[part], True) for part in parts]), details)
+        return _whole(self._block_parts(form, [texts[part] for part in parts]), details)
 
     async def stream(self, texts: Iterable[str] | AsyncIterable[str], backend: str = "auto", *,
                      window: int = 256, **options) -> AsyncIterator[tuple[int, np.ndarray]]:
@@ -408,6 +409,7 @@ class Pipeline:
         if len(parts) == 1:
             return await self._part(engine, texts, pairs, ask, is_detailed, task)
         done: list[Result] = []
+        rest = _Deadline(ask)
         running: collections.deque = collections.deque()
         try:
             for part in parts:
@@ -415,13 +417,15 @@ class Pipeline:
                     done.append(await running[0])
                     running.popleft()
                 running.append(asyncio.ensure_future(self._patient_part(
-                    engine, texts[part], pairs and pairs[part], ask, task, bool(done))))
+                    engine, texts[part], pairs and pairs[part], rest.of(ask), task,
+                    part.start > 0)))
             while running:
                 done.append(await running[0])
                 running.popleft()
         finally:
             for one in running:
                 one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         return _whole(join(done), is_detailed)
 
     async def _part(self, engine, texts, pairs, ask, is_detailed, task):
@@ -445,7 +449,7 @@ class Pipeline:
             except CapacityError as error:
                 if not is_begun:
                     raise
-                await asyncio.sleep(min(1.0, max(0.001, error.retry_after)))
+                await asyncio.sleep(_pause(error))
 
     # One text with options that came before: the way that has to be short.
 
@@ -497,6 +501,19 @@ class Pipeline:
             completions.cancel(tag)
             raise
 
+    def _block_parts(self, form: Form, parts: list[list[str]]) -> Result:
+        rest = _Deadline(form.ask)
+        done: list[Result] = []
+        while len(done) < len(parts):
+            part = Form(form.engine, rest.of(form.ask)) if form.ask.deadline_ms else form
+            try:
+                done.append(self._block(part, parts[len(done)], True))
+            except CapacityError as error:
+                if not done:
+                    raise
+                time.sleep(_pause(error))
+        return join(done)
+
     def _block(self, form: Form, texts: list[str], is_detailed: bool):
         engine, ask = form.engine, form.ask
         prepared = Prepared(texts, None, ask, engine.model.positions_max)
@@ -509,6 +526,23 @@ class Pipeline:
         made = answer(result, err, ask.lane, False, is_detailed, copy_vectors(result))
         form.free.append(slot)
         return made
+
+
+class _Deadline:
+    """One for all parts of a list: what is left of it when a part is handed in."""
+
+    def __init__(self, ask: Ask):
+        self._until = time.monotonic() + ask.deadline_ms / 1e3
+
+    def of(self, ask: Ask) -> Ask:
+        if not ask.deadline_ms:
+            return ask
+        left_ms = (self._until - time.monotonic()) * 1e3
+        return dataclasses.replace(ask, deadline_ms=max(1e-6, left_ms))
+
+
+def _pause(error: CapacityError) -> float:
+    return min(1.0, max(0.001, error.retry_after))
 
 
 def _whole(result: Result, is_detailed: bool):
