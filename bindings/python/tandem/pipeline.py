@@ -384,6 +384,10 @@ class Pipeline:
 
     async def _wait(self, engine, prepared, ask, is_single, is_detailed, characters):
         """One call, until its future is settled."""
+        return await _settled(*await self._hand_in(engine, prepared, ask, is_single, is_detailed,
+                                                   characters))
+
+    async def _hand_in(self, engine, prepared, ask, is_single, is_detailed, characters):
         loop, completions = of_running_loop()
         pending = Pending(loop.create_future(), engine, ask.lane, is_single, is_detailed)
         if characters <= SUBMIT_CHARACTERS:
@@ -397,11 +401,7 @@ class Pipeline:
                 submitted.add_done_callback(
                     lambda made: made.exception() or completions.cancel(made.result()))
                 raise
-        try:
-            return await pending.future
-        except asyncio.CancelledError:
-            completions.cancel(tag)
-            raise
+        return completions, pending, tag
 
     async def _run(self, engine, texts, pairs, ask, is_detailed, task):
         """A list, in one call or in parts of which two are under way."""
@@ -409,7 +409,7 @@ class Pipeline:
         if len(parts) == 1:
             return await self._part(engine, texts, pairs, ask, is_detailed, task)
         done: list[Result] = []
-        rest = _Deadline(ask)
+        rest, turn = _Deadline(ask), asyncio.Lock()
         running: collections.deque = collections.deque()
         try:
             for part in parts:
@@ -417,7 +417,7 @@ class Pipeline:
                     done.append(await running[0])
                     running.popleft()
                 running.append(asyncio.ensure_future(self._patient_part(
-                    engine, texts[part], pairs and pairs[part], rest.of(ask), task,
+                    engine, texts[part], pairs and pairs[part], rest.of(ask), task, turn,
                     part.start > 0)))
             while running:
                 done.append(await running[0])
@@ -428,24 +428,27 @@ class Pipeline:
             await asyncio.gather(*running, return_exceptions=True)
         return _whole(join(done), is_detailed)
 
-    async def _part(self, engine, texts, pairs, ask, is_detailed, task):
+    async def _part(self, engine, texts, pairs, ask, is_detailed, task, turn=None):
+        """With a turn, parts of a list are handed in one after another, as they were begun."""
         def prepare():
             prepared = Prepared(texts, pairs, ask, engine.model.positions_max)
             prepared.request.task = task
             return prepared
 
         characters = sum(map(len, texts)) + (sum(map(len, pairs)) if pairs else 0)
-        if characters > SUBMIT_CHARACTERS:
-            prepared = await asyncio.get_running_loop().run_in_executor(None, prepare)
-        else:
-            prepared = prepare()
-        return await self._wait(engine, prepared, ask, False, is_detailed, characters)
+        async with turn or asyncio.Lock():
+            if characters > SUBMIT_CHARACTERS:
+                prepared = await asyncio.get_running_loop().run_in_executor(None, prepare)
+            else:
+                prepared = prepare()
+            call = await self._hand_in(engine, prepared, ask, False, is_detailed, characters)
+        return await _settled(*call)
 
-    async def _patient_part(self, engine, texts, pairs, ask, task, is_begun) -> Result:
+    async def _patient_part(self, engine, texts, pairs, ask, task, turn, is_begun) -> Result:
         """A list that has been begun is not given up because others fill the queue."""
         while True:
             try:
-                return await self._part(engine, texts, pairs, ask, True, task)
+                return await self._part(engine, texts, pairs, ask, True, task, turn)
             except CapacityError as error:
                 if not is_begun:
                     raise
@@ -494,12 +497,7 @@ class Pipeline:
         loop, completions = of_running_loop()
         pending = Pending(loop.create_future(), form.engine, form.ask.lane, True, is_detailed,
                           0 if is_detailed else form.dimensions)
-        tag = completions.submit_text(form, data, pending)
-        try:
-            return await pending.future
-        except asyncio.CancelledError:
-            completions.cancel(tag)
-            raise
+        return await _settled(completions, pending, completions.submit_text(form, data, pending))
 
     def _block_parts(self, form: Form, parts: list[list[str]]) -> Result:
         rest = _Deadline(form.ask)
@@ -526,6 +524,14 @@ class Pipeline:
         made = answer(result, err, ask.lane, False, is_detailed, copy_vectors(result))
         form.free.append(slot)
         return made
+
+
+async def _settled(completions, pending: Pending, tag: int):
+    try:
+        return await pending.future
+    except asyncio.CancelledError:
+        completions.cancel(tag)
+        raise
 
 
 class _Deadline:
