@@ -12,6 +12,8 @@
 #include "base/signal_fd.h"
 #include "pipeline/pipeline_internal.h"
 
+#define KEPT_BYTES_MAX ((size_t)1 << 20) /* of a result in a call that is kept for the next */
+
 struct tandem_call {
     pipeline_job job; /* first: the job that is over is a call */
     tandem_result result;
@@ -41,6 +43,7 @@ static tandem_call *call_new(tandem_engine *engine) {
 void tandem_call_close(tandem_call *call) {
     if (call == NULL) return;
     tandem_engine *engine = call->job.engine;
+    if (tandem__result_bytes(&call->result) > KEPT_BYTES_MAX) tandem_result_deinit(&call->result);
     (void)pthread_mutex_lock(&engine->calls_mutex);
     call->next = engine->free_calls;
     engine->free_calls = call;

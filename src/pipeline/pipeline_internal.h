@@ -186,6 +186,9 @@ typedef struct pipeline_job {
 tandem_status tandem__result_memory(tandem_engine *engine, tandem_result *result,
                                     tandem_error *err) TANDEM_NODISCARD;
 
+/* What its memory holds. */
+size_t tandem__result_bytes(const tandem_result *result);
+
 /* infer.c: everything before the scheduler, with the request's texts; everything after it. */
 tandem_status tandem__job_prepare(tandem_engine *engine, const tandem_request *request,
                                   tandem_result *result, pipeline_job *job,
