@@ -154,6 +154,11 @@ typedef enum tandem_priority {
     TANDEM_PRIORITY_BACKGROUND = 10,
 } tandem_priority;
 
+/* "realtime" ("real_time", "urgent"), "standard", "background" or a whole number, as the command
+ * line and Python take them. `word` is [len], need not end with NUL. TANDEM_INVALID for another. */
+TANDEM_API tandem_status tandem_priority_parse(const char *word, size_t len, int32_t *priority,
+                                               tandem_error *err) TANDEM_NODISCARD;
+
 typedef enum tandem_fallback {
     TANDEM_FALLBACK_NEXT =
         0, /* a lane that is not there: the next one serves, and the result says so */

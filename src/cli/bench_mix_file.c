@@ -7,18 +7,12 @@
 #include "base/number.h"
 #include "base/str.h"
 #include "cli/bench_mix.h"
+#include "tandem/engine.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 #define AT_MS_MAX      86400000.0 /* a day */
 #define WORDS_MAX      4
 #define DEADLINE_MAX   86400000.0
-
-static const struct {
-    const char *word;
-    int32_t priority;
-} priorities[] = {
-    {"realtime", -10}, {"real_time", -10}, {"urgent", -10}, {"standard", 0}, {"background", 10},
-};
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r';
@@ -38,18 +32,6 @@ static int split(tandem_str line, tandem_str words[WORDS_MAX]) {
     }
 }
 
-static bool read_priority(tandem_str word, int32_t *priority) {
-    for (size_t i = 0; i < sizeof priorities / sizeof *priorities; i++) {
-        if (!tandem__str_is(word, priorities[i].word)) continue;
-        *priority = priorities[i].priority;
-        return true;
-    }
-    int64_t number = 0;
-    if (!tandem__number_parse_int(word, &number) || number < -100 || number > 100) return false;
-    *priority = (int32_t)number;
-    return true;
-}
-
 static tandem_status read_request(const tandem_str *words, int count, int32_t positions,
                                   double earliest_ms, cli_mix_request *request, tandem_error *err) {
     int64_t tokens = 0;
@@ -67,12 +49,8 @@ static tandem_status read_request(const tandem_str *words, int count, int32_t po
                            TANDEM_STR_ARG(words[1]), positions);
     }
     request->tokens = (int32_t)tokens;
-    if (count > 2 && !read_priority(words[2], &request->priority)) {
-        return TANDEM_FAIL(err, FORMAT,
-                           "PRIORITY: \"%.*s\", expected realtime, standard, background, or a "
-                           "number from -100 to 100",
-                           TANDEM_STR_ARG(words[2]));
-    }
+    if (count > 2)
+        TANDEM_TRY(tandem_priority_parse(words[2].ptr, words[2].len, &request->priority, err));
     if (count > 3 && (!tandem__number_parse_double(words[3], &request->deadline_ms) ||
                       !(request->deadline_ms > 0 && request->deadline_ms <= DEADLINE_MAX))) {
         return TANDEM_FAIL(err, FORMAT, "DEADLINE_MS: \"%.*s\", expected a number over 0 to %.0f",

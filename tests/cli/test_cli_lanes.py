@@ -152,7 +152,7 @@ class Bench(Case):
         self.assertIn("line 3: expected AT_MS TOKENS", bad(good + "1 2 standard 4 5\n"))
         self.assertIn('line 4: AT_MS: "9", expected a number from 10 to', bad(good + "10 1\n9 1"))
         self.assertIn('line 3: AT_MS: "nan"', bad(good + "nan 1\n"))
-        self.assertIn('line 3: PRIORITY: "soon", expected realtime', bad(good + "1 1 soon\n"))
+        self.assertIn('line 3: priority: "soon", expected realtime', bad(good + "1 1 soon\n"))
         for deadline in ("0", "-1", "soon", "1e9"):
             self.assertIn(f'line 3: DEADLINE_MS: "{deadline}", expected a number over 0',
                           bad(good + f"1 1 standard {deadline}\n"))

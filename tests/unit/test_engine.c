@@ -435,6 +435,31 @@ static void test_out_of_memory(void **state) {
     run_out_of_memory(MODELS "tiny-modules", TANDEM_TASK_EMBED_ALL);
 }
 
+static void test_priority_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *word;
+        int32_t priority;
+    } good[] = {{"realtime", -10}, {"real_time", -10}, {"urgent", -10},           {"standard", 0},
+                {"-3", -3},        {"background", 10}, {"2000000000", 2000000000}};
+    static const char *const bad[] = {"", "fast", "Realtime", "1.5", "3000000000", " 1"};
+    tandem_error err = {0};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int32_t priority = 99;
+        assert_int_equal(tandem_priority_parse(good[i].word, strlen(good[i].word), &priority, &err),
+                         TANDEM_OK);
+        assert_int_equal(priority, good[i].priority);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int32_t priority = 99;
+        tandem_error_clear(&err);
+        assert_int_equal(tandem_priority_parse(bad[i], strlen(bad[i]), &priority, &err),
+                         TANDEM_INVALID);
+        assert_non_null(strstr(err.message, "expected realtime"));
+        assert_int_equal(priority, 99);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone_and_together),
@@ -451,6 +476,7 @@ int main(void) {
         cmocka_unit_test(test_selftest_passes),
         cmocka_unit_test(test_no_allocation_when_warm),
         cmocka_unit_test(test_many_callers),
+        cmocka_unit_test(test_priority_words),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
