@@ -2,13 +2,14 @@
 /* Reading a tree: walks, members, typed reads. */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/fail.h"
 #include "base/json.h"
 #include "base/number.h"
 
+/* White space is what yajl takes for it: vertical tab and form feed as well. */
 static const char *skip_between(const char *at) {
-    while (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r' || *at == ',' || *at == ':')
-        at++;
+    while (*at == ' ' || (*at >= '\t' && *at <= '\r') || *at == ',' || *at == ':') at++;
     return at;
 }
 
@@ -53,6 +54,7 @@ static const char *take_value(tandem_json_walk *walk, const char *at, tandem_jso
                (*at | 0x20) == 'e') {
             at++;
         }
+        TANDEM_ASSERT(at > start); // the parser has seen to it
         node->text = (tandem_str){start, (size_t)(at - start)};
         return at;
     }

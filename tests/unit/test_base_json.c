@@ -328,6 +328,26 @@ static void only_named_containers_stay_text(void **state) {
         tandem__str_is(tandem__json_get(tandem__json_get(scalar, "model"), "merges")->text, "a"));
 }
 
+/* Whatever the parser takes for white space, the walk passes over. */
+static void large_passes_white_space(void **state) {
+    for (char c = 1; c <= ' '; c++) {
+        char text[64];
+        tandem_arena arena;
+        const tandem_json *root = NULL;
+        (void)snprintf(text, sizeof text, "{\"model\":{\"vocab\":[%c[%c\"a\"%c,1%c]]}}", c, c, c,
+                       c);
+        tandem__arena_init(&arena, ARENA_BYTES);
+        if (tandem__json_parse_large(tandem__str(text), &large, &arena, &root, NULL) == TANDEM_OK) {
+            uint32_t count = 0;
+            TANDEM_JSON_EACH(item, tandem__json_get(tandem__json_get(root, "model"), "vocab"))
+            count += item->count;
+            assert_int_equal(count, 2);
+        }
+        tandem__arena_deinit(&arena);
+    }
+    (void)state;
+}
+
 static tandem_status try_large(const char *text, size_t arena_bytes, tandem_error *err) {
     tandem_arena arena;
     tandem__arena_init(&arena, arena_bytes);
@@ -421,6 +441,7 @@ int main(void) {
         TEST(only_named_containers_stay_text),
         TEST(text_is_checked_as_the_tree_is),
         TEST(text_takes_no_memory),
+        TEST(large_passes_white_space),
         TEST(large_survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
