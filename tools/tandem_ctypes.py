@@ -22,7 +22,7 @@ class tandem_engine_options(ctypes.Structure):
     _fields_ = [("model", c_text), ("shape", c_text), ("lane", c_text), ("dtype", c_text),
                 ("threads", c_int), ("max_length", c_int), ("batch_tokens", c_int),
                 ("policy", c_text), ("queue_tokens_max", ctypes.c_int64),
-                ("tenant_tokens_max", ctypes.c_int64)]
+                ("tenant_tokens_max", ctypes.c_int64), ("cache_bytes", ctypes.c_int64)]
 
 
 class tandem_text(ctypes.Structure):
@@ -46,7 +46,7 @@ class tandem_result(ctypes.Structure):
                 ("sparse_weights", c_floats), ("texts", ctypes.c_void_p), ("count", c_size),
                 ("rows", c_size), ("dimensions", c_int), ("failed", c_size),
                 ("first_failed", c_size),
-                ("truncated", c_size), ("lane", c_text), ("dtype", c_text),
+                ("truncated", c_size), ("cached", c_size), ("lane", c_text), ("dtype", c_text),
                 ("reason", ctypes.c_char * 120), ("tokenize_ns", ctypes.c_uint64),
                 ("queue_ns", ctypes.c_uint64), ("infer_ns", ctypes.c_uint64),
                 ("retry_ns", ctypes.c_uint64), ("tokens", ctypes.c_int64),
