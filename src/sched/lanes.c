@@ -45,8 +45,7 @@ static void batch_add(sched *scheduler, sched_batch *batch, sched_queue *queue, 
     sched_piece **link = &job->retry_pieces;
     while (*link != piece) link = &(*link)->next_of_job;
     *link = piece->next_of_job;
-    piece->next_of_job = scheduler->free_pieces;
-    scheduler->free_pieces = piece;
+    tandem__piece_free(scheduler, piece);
 }
 
 /* What one batch may hold. */
@@ -140,8 +139,7 @@ static void fill_batch(sched *scheduler, sched_batch *batch, const sched_choice 
     const bool is_retry = choice->piece->tries > 0;
     sched_piece *piece = choice->piece;
     sched_piece *next = piece->next[0];
-    if (choice->reason != SCHED_REASON_NONE && piece->job->reason != SCHED_REASON_ASKED &&
-        piece->job->reason != SCHED_REASON_FALLBACK)
+    if (piece->job->reason != SCHED_REASON_ASKED && piece->job->reason != SCHED_REASON_FALLBACK)
         piece->job->reason = is_retry ? SCHED_REASON_RETRY : choice->reason;
     bool has_room = fill_from(scheduler, batch, &bounds, choice->queue, piece, now_ns);
     if (is_retry) return; // alone, so that a unit at fault is found
@@ -170,10 +168,8 @@ static void batch_start(sched *scheduler, sched_batch *batch, uint64_t now_ns) {
     const uint64_t patience = (uint64_t)(HANG_FACTOR * ns);
     const uint64_t least = lane->options.hang_min_ns;
     batch->give_up_ns = now_ns + (patience > least ? patience : least);
-    for (int i = 0; i < scheduler->lane_count; i++) {
-        if (i != batch->lane && scheduler->lanes[i].running > 0) batch->is_shared = true;
-    }
-    if (scheduler->speed_percent < 90) lane->heat_units += batch->units;
+    batch->is_shared = tandem__lane_is_shared(scheduler, lane);
+    if (scheduler->speed_percent < SCHED_HEAT_PERCENT) lane->heat_units += batch->units;
     lane->running++;
 }
 
@@ -209,7 +205,6 @@ sched_batch *tandem__sched_take_work(sched *scheduler, int32_t index, uint64_t n
     batch->lane = index;
     batch->kind = choice.piece->job->kind;
     batch->is_realtime = choice.band == SCHED_REALTIME;
-    batch->is_shared = false;
     lane->was_aged = choice.reason == SCHED_REASON_AGED;
     fill_batch(scheduler, batch, &choice, now_ns);
     TANDEM_ASSERT(batch->units > 0);

@@ -15,9 +15,8 @@
 #define MEMORY_LEVELS      4
 #define MEMORY_SLACK       1.5 /* times its threshold until a level is left */
 
-#define THROTTLED_PERCENT 90 /* below: the guide's */
-#define COOL_PERCENT      95
-#define THERMAL_CALM_NS   (2 * SECOND_NS)
+#define COOL_PERCENT    95
+#define THERMAL_CALM_NS (2 * SECOND_NS)
 
 #define SCALER_LATE_PART   20 /* 1 of 20 over the goal: its p95 is over */
 #define SCALER_REQUESTS    20 /* fewer say nothing about a p95 */
@@ -84,7 +83,7 @@ sched_memory_action tandem__observe_memory(const sched_machine_view *seen, uint6
 
 int32_t tandem__observe_thermal(int32_t percent, uint64_t now_ns, sched_thermal_state *state) {
     if (percent < 0 || percent > 100) percent = 100;
-    if (percent < THROTTLED_PERCENT) {
+    if (percent < SCHED_HEAT_PERCENT) {
         state->is_throttled = true;
         state->calm_ns = 0;
         return percent;
@@ -94,7 +93,7 @@ int32_t tandem__observe_thermal(int32_t percent, uint64_t now_ns, sched_thermal_
         state->is_throttled = false;
         return percent;
     }
-    return THROTTLED_PERCENT - 1;
+    return SCHED_HEAT_PERCENT - 1;
 }
 
 typedef struct scaler_window {

@@ -18,7 +18,6 @@
 
 #define LOOK_AHEAD      64    /* assignments played through */
 #define OVERDUE_PART    0.125 /* of its prediction that a late batch is given at least */
-#define HEAT_PERCENT    90    /* below it the machine throttles, as the guide has it */
 #define HELP_THROUGHPUT 20    /* background_age / this: throughput lanes help with background */
 #define HELP_LATENCY    10    /* ... latency lanes */
 
@@ -30,11 +29,15 @@ typedef struct lane_view {
     bool is_idle;
 } lane_view;
 
-double tandem__lane_ns(const sched *scheduler, const sched_lane *lane, int64_t tokens) {
-    bool is_shared = false;
+bool tandem__lane_is_shared(const sched *scheduler, const sched_lane *lane) {
     for (int i = 0; i < scheduler->lane_count; i++) {
-        if (&scheduler->lanes[i] != lane && scheduler->lanes[i].running > 0) is_shared = true;
+        if (&scheduler->lanes[i] != lane && scheduler->lanes[i].running > 0) return true;
     }
+    return false;
+}
+
+double tandem__lane_ns(const sched *scheduler, const sched_lane *lane, int64_t tokens) {
+    const bool is_shared = tandem__lane_is_shared(scheduler, lane);
     return tandem__service_ns(&lane->service, tokens) * (is_shared ? lane->service.shared : 1.0);
 }
 
@@ -70,8 +73,7 @@ static void view_lanes(const sched *scheduler, uint64_t now_ns, sched_band band,
     for (int i = 0; i < scheduler->lane_count; i++) {
         const sched_lane *lane = &scheduler->lanes[i];
         lane_view *view = &views[i];
-        view->serves = tandem__lane_serves(lane) && lane->running + lane->hung < lane->slots;
-        view->is_idle = view->serves;
+        view->is_idle = tandem__lane_serves(lane) && lane->running + lane->hung < lane->slots;
         view->serves = tandem__lane_serves(lane) && (view->is_idle || lane->running > 0);
         view->slots = lane->slots;
         view->free_ns = view->serves ? lane_free_ns(lane, now_ns) : HUGE_VAL;
@@ -345,7 +347,7 @@ sched_choice tandem__predict_choose(sched *scheduler, int32_t lane, uint64_t now
     if (choice.piece != NULL) return choice;
     sched_lane *own = &scheduler->lanes[lane];
     const bool may_share = own->options.lane_class != TANDEM_CLASS_NONE;
-    const bool is_hot = scheduler->speed_percent < HEAT_PERCENT;
+    const bool is_hot = scheduler->speed_percent < SCHED_HEAT_PERCENT;
     lane_view views[SCHED_LANES_MAX];
     for (int b = 0; b < SCHED_BANDS; b++) {
         const sched_band band = (sched_band)b;

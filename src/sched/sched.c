@@ -102,6 +102,11 @@ sched_piece *tandem__piece_new(sched *scheduler) {
     return piece;
 }
 
+void tandem__piece_free(sched *scheduler, sched_piece *piece) {
+    piece->next_of_job = scheduler->free_pieces;
+    scheduler->free_pieces = piece;
+}
+
 static sched_queue *piece_queue(sched *scheduler, const sched_piece *piece) {
     const sched_band band = tandem__sched_band(piece->priority);
     const int32_t home = piece->job->home;
@@ -184,8 +189,7 @@ static void drop_waiting(sched *scheduler, sched_job *job) {
         sched_piece *piece = job->retry_pieces;
         job->retry_pieces = piece->next_of_job;
         if (piece->is_queued) tandem__queue_remove(piece_queue(scheduler, piece), piece);
-        piece->next_of_job = scheduler->free_pieces;
-        scheduler->free_pieces = piece;
+        tandem__piece_free(scheduler, piece);
     }
     scheduler->waiting_tokens -= job->waiting_tokens;
     scheduler->tenant_tokens[job->tenant] -= job->waiting_tokens;

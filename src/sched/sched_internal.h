@@ -5,6 +5,9 @@
 
 #include "sched/sched.h"
 
+/* Of its full speed: below it a machine throttles, as the guide has it. */
+#define SCHED_HEAT_PERCENT 90
+
 /* What a policy lets a lane start with. */
 typedef struct sched_choice {
     sched_piece *piece; /* NULL: nothing now */
@@ -25,6 +28,9 @@ static inline bool tandem__lane_serves(const sched_lane *lane) {
 
 /* Tokens of units [first, first + count) of a job. */
 int64_t tandem__job_tokens(const sched_job *job, uint32_t first, uint32_t count);
+
+/* Whether another lane computes now. */
+bool tandem__lane_is_shared(const sched *scheduler, const sched_lane *lane);
 
 /* What the lane should take for a batch of `tokens`, with what it shares the machine with. */
 double tandem__lane_ns(const sched *scheduler, const sched_lane *lane, int64_t tokens);
@@ -53,5 +59,6 @@ void tandem__job_units_done(sched *scheduler, sched_job *job, uint32_t units, ui
 void tandem__job_fail_units(sched_job *job, uint32_t first, uint32_t count, tandem_status status);
 void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uint64_t now_ns);
 sched_piece *tandem__piece_new(sched *scheduler);
+void tandem__piece_free(sched *scheduler, sched_piece *piece);
 
 #endif
