@@ -7,18 +7,8 @@
 
 #include "base/fail.h"
 #include "base/utf8.h"
+#include "text/part_json.h"
 #include "text/unicode.h"
-
-static tandem_status read_flag(const tandem_json *json, const char *key, bool *value,
-                               tandem_error *err) {
-    const tandem_json *const field = tandem__json_get(json, key);
-    if (field != NULL && field->kind == TANDEM_JSON_BOOL) {
-        *value = field->count != 0;
-        return TANDEM_OK;
-    }
-    const tandem_json_label label = tandem__json_label(field);
-    return TANDEM_FAIL(err, FORMAT, "%s: %s, expected true or false", key, label.text);
-}
 
 static tandem_status read_token(const tandem_json *json, tandem_added_token *token,
                                 bool *is_special, tandem_error *err) {
@@ -35,11 +25,11 @@ static tandem_status read_token(const tandem_json *json, tandem_added_token *tok
                            id < 0 ? "nothing" : label.text, id < 0 ? "an integer" : "a string");
     }
     token->content = content->text;
-    TANDEM_TRY(read_flag(json, "single_word", &token->is_single_word, err));
-    TANDEM_TRY(read_flag(json, "lstrip", &token->strips_left, err));
-    TANDEM_TRY(read_flag(json, "rstrip", &token->strips_right, err));
-    TANDEM_TRY(read_flag(json, "normalized", &token->is_normalized, err));
-    return read_flag(json, "special", is_special, err);
+    TANDEM_TRY(tandem__part_flag(json, "single_word", &token->is_single_word, err));
+    TANDEM_TRY(tandem__part_flag(json, "lstrip", &token->strips_left, err));
+    TANDEM_TRY(tandem__part_flag(json, "rstrip", &token->strips_right, err));
+    TANDEM_TRY(tandem__part_flag(json, "normalized", &token->is_normalized, err));
+    return tandem__part_flag(json, "special", is_special, err);
 }
 
 /* Gives ids as the reference does: the file's own "id" does not count. A content that the model

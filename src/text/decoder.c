@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "text/part_json.h"
 
 #define SEQUENCE_PARTS_MAX 64
 #define TEXT_BYTES_MAX     ((size_t)1 << 32)
@@ -33,22 +34,11 @@ tandem_status tandem__pieces_end(tandem_pieces *pieces, tandem_error *err) {
     return TANDEM_OK;
 }
 
-static tandem_status read_name(const tandem_json *json, tandem_str *name, tandem_error *err) {
-    const tandem_json *const type = tandem__json_get(json, "type");
-    if (type == NULL || type->kind != TANDEM_JSON_STRING) {
-        const tandem_json_label label =
-            tandem__json_label(json->kind == TANDEM_JSON_OBJECT ? type : json);
-        return TANDEM_FAIL(err, FORMAT, "type: %s, expected the name of a part", label.text);
-    }
-    *name = type->text;
-    return TANDEM_OK;
-}
-
 static tandem_status read_part(tandem_decoder *decoder, const tandem_json *json,
                                tandem_arena *arena, tandem_error *err) {
     tandem_decoder_part *const part = &decoder->parts[decoder->count++];
     tandem_str name = {0};
-    TANDEM_TRY(read_name(json, &name, err));
+    TANDEM_TRY(tandem__part_name(json, &name, err));
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (!tandem__str_is(name, types[i]->name)) continue;
         part->type = types[i];
@@ -91,7 +81,7 @@ static tandem_status read_sequence(tandem_decoder *decoder, const tandem_json *j
 static tandem_status read_all(tandem_decoder *decoder, const tandem_json *json, tandem_arena *arena,
                               tandem_error *err) {
     tandem_str name = {0};
-    TANDEM_TRY(read_name(json, &name, err));
+    TANDEM_TRY(tandem__part_name(json, &name, err));
     if (tandem__str_is(name, "Sequence")) return read_sequence(decoder, json, arena, err);
     TANDEM_TRY(new_parts(decoder, 1, arena, err));
     return read_part(decoder, json, arena, err);

@@ -2,6 +2,7 @@
 /* WordPiece, BPEDecoder, Metaspace, Replace, Strip, Fuse: decoders that go token by token. */
 #include "base/fail.h"
 #include "text/decoder.h"
+#include "text/part_json.h"
 #include "text/pretokenizer.h"
 
 typedef struct wordpiece {
@@ -15,18 +16,6 @@ typedef struct strip {
     int64_t stop;
 } strip;
 
-static tandem_status read_text(const tandem_json *json, const char *key, tandem_arena *arena,
-                               tandem_str *text, tandem_error *err) {
-    const tandem_json *const field = tandem__json_get(json, key);
-    if (field == NULL || field->kind != TANDEM_JSON_STRING) {
-        const tandem_json_label label = tandem__json_label(field);
-        return TANDEM_FAIL(err, FORMAT, "%s: %s, expected a string", key, label.text);
-    }
-    text->len = field->text.len;
-    text->ptr = tandem__arena_copy(arena, field->text.ptr, field->text.len);
-    return text->ptr == NULL ? TANDEM_FAIL(err, MEMORY, "no memory for settings") : TANDEM_OK;
-}
-
 static tandem_status wordpiece_read(const tandem_json *json, tandem_arena *arena, void *config,
                                     tandem_error *err) {
     wordpiece *const w = config;
@@ -36,7 +25,7 @@ static tandem_status wordpiece_read(const tandem_json *json, tandem_arena *arena
         return TANDEM_FAIL(err, FORMAT, "cleanup: %s, expected true or false", label.text);
     }
     w->cleans = field->count != 0;
-    return read_text(json, "prefix", arena, &w->prefix, err);
+    return tandem__part_text(json, "prefix", arena, &w->prefix, err);
 }
 
 /* Takes spaces out that tokenizing put before punctuation and endings, one rule after the other
@@ -101,7 +90,7 @@ const tandem_decoder_type tandem__decoder_wordpiece_type = {
 static tandem_status bpe_read(const tandem_json *json, tandem_arena *arena, void *config,
                               tandem_error *err) {
     tandem_str *const suffix = config;
-    TANDEM_TRY(read_text(json, "suffix", arena, suffix, err));
+    TANDEM_TRY(tandem__part_text(json, "suffix", arena, suffix, err));
     if (suffix->len > 0) return TANDEM_OK;
     return TANDEM_FAIL(err, UNSUPPORTED, "suffix: empty, expected a text");
 }
@@ -203,7 +192,7 @@ const tandem_decoder_type tandem__decoder_replace_type = {
 static tandem_status strip_read(const tandem_json *json, tandem_arena *arena, void *config,
                                 tandem_error *err) {
     strip *const s = config;
-    TANDEM_TRY(read_text(json, "content", arena, &s->content, err));
+    TANDEM_TRY(tandem__part_text(json, "content", arena, &s->content, err));
     if (tandem__utf8_count((const uint8_t *)s->content.ptr, s->content.len) != 1) {
         return TANDEM_FAIL(err, FORMAT, "content: \"%.*s\", expected one character",
                            TANDEM_STR_ARG(s->content));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "text/part_json.h"
 
 #define SEQUENCE_PARTS_MAX 64
 
@@ -24,14 +25,10 @@ static const tandem_normalizer_type *const types[] = {
 tandem_status tandem__normalizer_read(tandem_normalizer *normalizer, const tandem_json *json,
                                       tandem_arena *arena, tandem_error *err) {
     if (json == NULL || json->kind == TANDEM_JSON_NULL) return TANDEM_OK;
-    const tandem_json *const name = tandem__json_get(json, "type");
-    if (name == NULL || name->kind != TANDEM_JSON_STRING) {
-        const tandem_json_label label =
-            tandem__json_label(json->kind == TANDEM_JSON_OBJECT ? name : json);
-        return TANDEM_FAIL(err, FORMAT, "type: %s, expected the name of a part", label.text);
-    }
+    tandem_str name = {0};
+    TANDEM_TRY(tandem__part_name(json, &name, err));
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (!tandem__str_is(name->text, types[i]->name)) continue;
+        if (!tandem__str_is(name, types[i]->name)) continue;
         normalizer->type = types[i];
         normalizer->config = tandem__arena_alloc(arena, types[i]->config_bytes);
         if (normalizer->config == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for settings");
@@ -42,7 +39,7 @@ tandem_status tandem__normalizer_read(tandem_normalizer *normalizer, const tande
         "type: \"%.*s\" is not supported, expected BertNormalizer, ByteLevel, Lowercase, "
         "NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip "
         "or StripAccents",
-        TANDEM_STR_ARG(name->text));
+        TANDEM_STR_ARG(name));
 }
 
 tandem_status tandem__normalizer_apply(const tandem_normalizer *normalizer, tandem_view in,

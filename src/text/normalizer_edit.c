@@ -2,6 +2,7 @@
 /* The small normalisers: Lowercase, Prepend, Replace, Strip. */
 #include "base/fail.h"
 #include "text/normalizer.h"
+#include "text/part_json.h"
 #include "text/unicode.h"
 
 #define LOWER_BYTES 16 /* room for what one character can become: measured 12 */
@@ -21,18 +22,6 @@ typedef struct prepend {
     tandem_str text;
 } prepend;
 
-static tandem_status read_text(const tandem_json *json, const char *key, tandem_arena *arena,
-                               tandem_str *text, tandem_error *err) {
-    const tandem_json *const field = tandem__json_get(json, key);
-    if (field == NULL || field->kind != TANDEM_JSON_STRING) {
-        const tandem_json_label label = tandem__json_label(field);
-        return TANDEM_FAIL(err, FORMAT, "%s: %s, expected a string", key, label.text);
-    }
-    text->len = field->text.len;
-    text->ptr = tandem__arena_copy(arena, field->text.ptr, field->text.len);
-    return text->ptr == NULL ? TANDEM_FAIL(err, MEMORY, "no memory for settings") : TANDEM_OK;
-}
-
 /* The pattern of a Replace that is a regular expression. */
 static tandem_status read_regex(const tandem_json *json, tandem_arena *arena, replace *r,
                                 tandem_error *err) {
@@ -51,9 +40,9 @@ static tandem_status replace_read(const tandem_json *json, tandem_arena *arena, 
     replace *const r = config;
     const tandem_json *const pattern = tandem__json_get(json, "pattern");
     const tandem_json *const regex = tandem__json_get(pattern, "Regex");
-    TANDEM_TRY(read_text(json, "content", arena, &r->content, err));
+    TANDEM_TRY(tandem__part_text(json, "content", arena, &r->content, err));
     if (regex != NULL) return read_regex(regex, arena, r, err);
-    const tandem_status status = read_text(pattern, "String", arena, &r->text, err);
+    const tandem_status status = tandem__part_text(pattern, "String", arena, &r->text, err);
     if (status != TANDEM_OK) return tandem__fail_prefix(err, status, "pattern");
     if (r->text.len > 0) return TANDEM_OK;
     return TANDEM_FAIL(err, UNSUPPORTED, "pattern.String: empty, expected a text");
@@ -153,7 +142,7 @@ const tandem_normalizer_type tandem__normalizer_strip_type = {
 
 static tandem_status prepend_read(const tandem_json *json, tandem_arena *arena, void *config,
                                   tandem_error *err) {
-    return read_text(json, "prepend", arena, &((prepend *)config)->text, err);
+    return tandem__part_text(json, "prepend", arena, &((prepend *)config)->text, err);
 }
 
 static tandem_status prepend_apply(const void *config, tandem_view in, tandem_normalized *out,

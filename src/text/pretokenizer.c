@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "text/part_json.h"
 
 #define SEQUENCE_PARTS_MAX 64
 #define SPLITS_ROOM        256 /* words between two checks of the room */
@@ -18,22 +19,11 @@ static const tandem_pretokenizer_type *const types[] = {&tandem__pretokenizer_be
                                                         &tandem__pretokenizer_punctuation_type,
                                                         &tandem__pretokenizer_delimiter_type};
 
-static tandem_status read_name(const tandem_json *json, tandem_str *name, tandem_error *err) {
-    const tandem_json *const type = tandem__json_get(json, "type");
-    if (type == NULL || type->kind != TANDEM_JSON_STRING) {
-        const tandem_json_label label =
-            tandem__json_label(json->kind == TANDEM_JSON_OBJECT ? type : json);
-        return TANDEM_FAIL(err, FORMAT, "type: %s, expected the name of a part", label.text);
-    }
-    *name = type->text;
-    return TANDEM_OK;
-}
-
 static tandem_status read_part(tandem_pretokenizer *all, const tandem_json *json,
                                tandem_arena *arena, tandem_error *err) {
     tandem_pretokenizer_part *const part = &all->parts[all->count++];
     tandem_str name = {0};
-    TANDEM_TRY(read_name(json, &name, err));
+    TANDEM_TRY(tandem__part_name(json, &name, err));
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (!tandem__str_is(name, types[i]->name)) continue;
         part->type = types[i];
@@ -64,7 +54,7 @@ tandem_status tandem__pretokenizer_read(tandem_pretokenizer *pretokenizer, const
                                         tandem_arena *arena, tandem_error *err) {
     if (json == NULL || json->kind == TANDEM_JSON_NULL) return TANDEM_OK;
     tandem_str name = {0};
-    TANDEM_TRY(read_name(json, &name, err));
+    TANDEM_TRY(tandem__part_name(json, &name, err));
     if (!tandem__str_is(name, "Sequence")) {
         TANDEM_TRY(new_parts(pretokenizer, 1, arena, err));
         return read_part(pretokenizer, json, arena, err);

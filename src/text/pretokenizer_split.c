@@ -2,6 +2,7 @@
 /* Split, Digits, Punctuation, CharDelimiterSplit: text falls into matches and what is between
  * them, and a behaviour says what becomes of both. */
 #include "base/fail.h"
+#include "text/part_json.h"
 #include "text/pretokenizer.h"
 #include "text/unicode.h"
 
@@ -50,17 +51,6 @@ static tandem_status read_behavior(const tandem_json *json, behavior *value, boo
                        label.text);
 }
 
-static tandem_status read_flag(const tandem_json *json, const char *name, bool *value,
-                               tandem_error *err) {
-    const tandem_json *const field = tandem__json_get(json, name);
-    if (field == NULL || field->kind != TANDEM_JSON_BOOL) {
-        const tandem_json_label label = tandem__json_label(field);
-        return TANDEM_FAIL(err, FORMAT, "%s: %s, expected true or false", name, label.text);
-    }
-    *value = field->count != 0;
-    return TANDEM_OK;
-}
-
 static tandem_status keep_text(cutter *c, tandem_str text, tandem_arena *arena, tandem_error *err) {
     c->text.len = text.len;
     c->text.ptr = tandem__arena_copy(arena, text.ptr, text.len);
@@ -75,7 +65,7 @@ static tandem_status split_read(const tandem_json *json, tandem_arena *arena, vo
     const tandem_json *const text = regex != NULL ? regex : tandem__json_get(pattern, "String");
     const char *const name = regex != NULL ? "pattern.Regex" : "pattern.String";
     TANDEM_TRY(read_behavior(json, &c->behavior, true, err));
-    TANDEM_TRY(read_flag(json, "invert", &c->is_inverted, err));
+    TANDEM_TRY(tandem__part_flag(json, "invert", &c->is_inverted, err));
     if (text == NULL || text->kind != TANDEM_JSON_STRING) {
         const tandem_json_label label = tandem__json_label(text);
         return TANDEM_FAIL(err, FORMAT, "%s: %s, expected a string", name, label.text);
@@ -90,7 +80,7 @@ static tandem_status digits_read(const tandem_json *json, tandem_arena *arena, v
                                  tandem_error *err) {
     (void)arena;
     bool is_individual = false;
-    TANDEM_TRY(read_flag(json, "individual_digits", &is_individual, err));
+    TANDEM_TRY(tandem__part_flag(json, "individual_digits", &is_individual, err));
     *(cutter *)config =
         (cutter){.flag = TANDEM_UNICODE_NUMERIC,
                  .behavior = is_individual ? BEHAVIOR_ISOLATED : BEHAVIOR_CONTIGUOUS};

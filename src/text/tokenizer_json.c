@@ -5,25 +5,21 @@
  */
 #include "base/fail.h"
 #include "base/mem.h"
+#include "text/part_json.h"
 #include "text/tokenizer_internal.h"
 
 #define TREE_BYTES_MAX ((size_t)4 << 30)
 
 /* The part's type, NULL for an absent part. */
-static tandem_status read_type(const tandem_json *part, const tandem_json **type,
-                               tandem_error *err) {
-    *type = NULL;
+static tandem_status read_type(const tandem_json *part, tandem_str *type, tandem_error *err) {
+    *type = (tandem_str){NULL, 0};
     if (part == NULL || part->kind == TANDEM_JSON_NULL) return TANDEM_OK;
-    *type = tandem__json_get(part, "type");
-    if (*type != NULL && (*type)->kind == TANDEM_JSON_STRING) return TANDEM_OK;
-    const tandem_json_label label =
-        tandem__json_label(part->kind == TANDEM_JSON_OBJECT ? *type : part);
-    return TANDEM_FAIL(err, FORMAT, "type: %s, expected the name of a part", label.text);
+    return tandem__part_name(part, type, err);
 }
 
-static tandem_status fail_unknown(const tandem_json *type, const char *known, tandem_error *err) {
+static tandem_status fail_unknown(tandem_str type, const char *known, tandem_error *err) {
     return TANDEM_FAIL(err, UNSUPPORTED, "type: \"%.*s\" is not supported, expected %s",
-                       TANDEM_STR_ARG(type->text), known);
+                       TANDEM_STR_ARG(type), known);
 }
 
 /* Settings of a part, zeroed. */
@@ -55,15 +51,15 @@ static const tandem_model_type *guess_model(const tandem_json *json) {
 
 static tandem_status find_model(const tandem_json *json, const tandem_model_type **type,
                                 tandem_error *err) {
-    const tandem_json *name = NULL;
+    tandem_str name;
     *type = guess_model(json);
     if (*type != NULL) return TANDEM_OK;
     TANDEM_TRY(read_type(json, &name, err));
-    if (name == NULL) {
+    if (name.ptr == NULL) {
         const tandem_json_label label = tandem__json_label(json);
         return TANDEM_FAIL(err, FORMAT, "%s, expected an object", label.text);
     }
-    *type = tandem__model_type_find(name->text);
+    *type = tandem__model_type_find(name);
     return *type != NULL ? TANDEM_OK : fail_unknown(name, "BPE, Unigram or WordPiece", err);
 }
 
