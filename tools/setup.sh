@@ -58,6 +58,12 @@ probe_yajl() { links yajl <<<'#include <yajl/yajl_parse.h>
 int main(void) { return yajl_status_to_string(yajl_status_ok) == NULL; }'; }
 probe_curl_header() { compiles cc ${extra_flags[@]+"${extra_flags[@]}"} <<<'#include <curl/curl.h>
 int main(void) { return CURLE_OK; }'; }
+probe_libevent() { links event_core <<<'#include <event2/event.h>
+int main(void) { return event_get_version() == NULL; }'; }
+probe_libyaml() { links yaml <<<'#include <yaml.h>
+int main(void) { return yaml_get_version_string() == NULL; }'; }
+probe_sqlite() { links sqlite3 <<<'#include <sqlite3.h>
+int main(void) { return sqlite3_libversion_number() == 0; }'; }
 probe_cmocka() { links cmocka <<<'#include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -93,6 +99,9 @@ Ninja|has ninja|ninja-build|ninja
 pkg-config|has pkg-config|pkg-config|pkg-config
 yajl (JSON)|probe_yajl|libyajl-dev|yajl
 libcurl (models from the Hub)|probe_curl_header|libcurl4-openssl-dev|curl
+libevent (HTTP)|probe_libevent|libevent-dev|libevent
+libyaml (configuration)|probe_libyaml|libyaml-dev|libyaml
+SQLite (usage)|probe_sqlite|libsqlite3-dev|sqlite
 cmocka (tests)|probe_cmocka|libcmocka-dev|cmocka
 OpenBLAS (baseline of the benchmark)|probe_openblas|libopenblas0-pthread|
 curl|has curl|curl ca-certificates|
