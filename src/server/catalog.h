@@ -52,6 +52,9 @@ typedef struct server_catalog {
     size_t count;
     server_limits limits;
     const char *version;
+    struct server_stats *stats;   /* stats.h: what requests did; never NULL in a server */
+    struct server_ledger *ledger; /* ledger.h: who used what; NULL without keys */
+    struct server_keys *keys;     /* keys.h: who may ask; NULL: anybody */
 } server_catalog;
 
 /* The model of that name, alias, folder's last part, or size word; for an empty name the first that
