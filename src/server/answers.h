@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the writers of several APIs share. */
+#ifndef TANDEM_SERVER_ANSWERS_H
+#define TANDEM_SERVER_ANSWERS_H
+
+#include "server/ask.h"
+
+/* The bytes of a literal or text, without their NUL. */
+tandem_status server_push(tandem_buffer *out, const char *text, tandem_error *err) TANDEM_NODISCARD;
+
+/* A number in decimal. */
+tandem_status server_push_int(tandem_buffer *out, int64_t value,
+                              tandem_error *err) TANDEM_NODISCARD;
+
+/* A JSON string of a NUL-terminated text. */
+tandem_status server_push_string(tandem_buffer *out, const char *text,
+                                 tandem_error *err) TANDEM_NODISCARD;
+
+/* One value; TANDEM_NUMERIC where it is not finite. */
+tandem_status server_push_float(tandem_buffer *out, float value,
+                                tandem_error *err) TANDEM_NODISCARD;
+
+/* `name: value` among the answer's headers. */
+tandem_status server_header_int(server_ask *ask, const char *name, int64_t value,
+                                tandem_error *err) TANDEM_NODISCARD;
+
+/* What every answer's headers say besides the server's own: X-Tandem-Truncated, the number of texts
+ * that were cut to the model's length, if there are any. */
+tandem_status server_header_truncated(server_ask *ask, size_t truncated,
+                                      tandem_error *err) TANDEM_NODISCARD;
+
+/* Vector `i` of the result. */
+const float *server_vector(const tandem_result *result, size_t i);
+
+/* Of all its texts, whether computed now or known before. */
+int64_t server_tokens(const tandem_result *result);
+
+/* Whether a writer should hand over what it has. */
+static inline bool server_slice_is_full(const tandem_buffer *out) {
+    return out->len >= SERVER_SLICE_BYTES;
+}
+
+/* Indices of `count` scores, highest first; of equal ones the later first, as TEI's sort and
+ * reverse leave them. In the ask's arena. */
+tandem_status server_rank(server_ask *ask, const float *scores, size_t count, uint32_t **order,
+                          tandem_error *err) TANDEM_NODISCARD;
+
+#endif
