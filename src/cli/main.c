@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/options.h"
@@ -61,7 +62,7 @@ static cli_exit unknown_command(const char *name) {
     const char *nearest = cli_commands[0]->name;
     for (int i = 1; i < cli_command_count; i++) {
         const char *candidate = cli_commands[i]->name;
-        if (cli_edit_distance(name, candidate) < cli_edit_distance(name, nearest)) {
+        if (tandem__edit_distance(name, candidate) < tandem__edit_distance(name, nearest)) {
             nearest = candidate;
         }
     }

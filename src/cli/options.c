@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/nearest.h"
 #include "base/number.h"
 
-#define DISTANCE_CHARS_MAX 32
-#define WORD_BYTES_MAX     80
+#define WORD_BYTES_MAX 80
 
 typedef struct parser {
     const cli_command *command;
@@ -38,26 +38,6 @@ const char *cli_option_default(const cli_option *option) {
     return fallback == NULL || strcmp(fallback, "0") == 0 ? NULL : fallback;
 }
 
-int cli_edit_distance(const char *a, const char *b) {
-    int row[DISTANCE_CHARS_MAX + 1];
-    const size_t a_len = strnlen(a, DISTANCE_CHARS_MAX);
-    const size_t b_len = strnlen(b, DISTANCE_CHARS_MAX);
-    for (size_t j = 0; j <= b_len; j++) row[j] = (int)j;
-    for (size_t i = 1; i <= a_len; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= b_len; j++) {
-            const int above = row[j];
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            if (above + 1 < best) best = above + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = above;
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
 /* The option of that long name (`len` bytes) or of that letter; NULL if there is none. */
 static const cli_option *find(const cli_command *command, const char *name, size_t len,
                               char letter) {
@@ -78,12 +58,12 @@ static cli_exit unknown_option(const cli_command *command, const char *name, siz
     char given[WORD_BYTES_MAX];
     (void)snprintf(given, sizeof given, "%.*s", (int)(len < 60 ? len : 60), name);
     const char *nearest = "help";
-    int least = cli_edit_distance(given, nearest);
+    int least = tandem__edit_distance(given, nearest);
     for (int g = 0; command->groups[g] != NULL; g++) {
         for (size_t i = 0; i < command->groups[g]->count; i++) {
             const cli_option *option = &command->groups[g]->options[i];
             if (option->is_hidden) continue;
-            const int distance = cli_edit_distance(given, option->name);
+            const int distance = tandem__edit_distance(given, option->name);
             if (distance >= least) continue;
             least = distance;
             nearest = option->name;

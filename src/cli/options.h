@@ -21,7 +21,4 @@ void cli_option_twin(const cli_option *option, char out[CLI_TWIN_MAX]);
 /* The value without the option where it is worth saying, else NULL: 0 is explained by the help. */
 const char *cli_option_default(const cli_option *option);
 
-/* Changes, insertions and deletions that make `a` into `b`; both are cut at 32 bytes. */
-int cli_edit_distance(const char *a, const char *b);
-
 #endif
