@@ -48,10 +48,12 @@ typedef struct server_ask {
     const server_route *route;
     const server_catalog *catalog;
     tandem_str path_model; /* {model} of the route's path, percent-decoded; else empty */
+    tandem_str query;      /* what follows the path's ?, as it came */
     tandem_str accept;     /* headers as they came; empty without */
     tandem_str content_type;
     tandem_str inference_header_length; /* KServe's Inference-Header-Content-Length */
     const char *id;                     /* of the request, as X-Request-Id says it */
+    struct server_tenant *tenant;       /* keys.h: who asks, held for the request; NULL: no keys */
 
     /* Set by the reader. A field that stays zero means the default. */
     const server_model *model; /* who is to serve: see server_catalog_find */
