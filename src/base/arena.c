@@ -53,6 +53,22 @@ void tandem__arena_deinit(tandem_arena *arena) {
     *arena = (tandem_arena){.bytes_max = arena->bytes_max};
 }
 
+void tandem__arena_reset(tandem_arena *arena) {
+    tandem_arena_chunk *first = arena->head;
+    while (first != NULL && first->previous != NULL) {
+        tandem_arena_chunk *previous = first->previous;
+        UNPOISON(first, first->size);
+        tandem__mem_free_aligned(first, first->size);
+        first = previous;
+    }
+    if (first != NULL) {
+        first->used = sizeof *first;
+        POISON((uint8_t *)first + first->used, first->size - first->used);
+    }
+    arena->head = first;
+    arena->bytes_used = first == NULL ? 0 : first->size;
+}
+
 static size_t round_up(size_t value, size_t alignment) {
     return (value + alignment - 1) & ~(alignment - 1);
 }

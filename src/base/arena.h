@@ -25,6 +25,9 @@ typedef struct tandem_arena {
 void tandem__arena_init(tandem_arena *arena, size_t bytes_max);
 void tandem__arena_deinit(tandem_arena *arena);
 
+/* Empties it and keeps its first chunk, for the next objects. */
+void tandem__arena_reset(tandem_arena *arena);
+
 /* `size` zeroed bytes, aligned to 16 (to 64 if size >= 64); NULL over the bound or when the heap
  * is empty. A size of zero gives a valid pointer. */
 void *tandem__arena_alloc(tandem_arena *arena, size_t size) TANDEM_NODISCARD;

@@ -28,6 +28,7 @@ typedef struct builder {
     uint32_t depth;
     tandem_str key; /* of the member that comes next */
     const tandem_json_large *large;
+    bool is_strict;
     tandem_json *kept;    /* the container under way that stays text, or NULL */
     tandem_json *escaped; /* its newest string with an escape */
     uint32_t kept_depth;  /* containers open inside of it */
@@ -139,10 +140,25 @@ static int on_string(void *ctx, const unsigned char *bytes, size_t len) {
     return keep_escaped(b, bytes, len);
 }
 
+/* The key that comes next is new in its object. */
+static int check_key(builder *b) {
+    const tandem_json *parent = b->open[b->depth - 1];
+    if (parent->count == TANDEM_JSON_MEMBERS_MAX)
+        return give_up(b, TANDEM_FAIL(b->err, FORMAT, "a JSON object has over %d members",
+                                      TANDEM_JSON_MEMBERS_MAX));
+    for (const tandem_json *at = parent->first; at != NULL; at = at->next) {
+        if (tandem__str_equal(at->key, b->key))
+            return give_up(b, TANDEM_FAIL(b->err, FORMAT, "duplicate key \"%.*s\" in JSON",
+                                          TANDEM_STR_ARG(b->key)));
+    }
+    return 1;
+}
+
 static int on_key(void *ctx, const unsigned char *bytes, size_t len) {
     builder *b = ctx;
     if (b->kept != NULL) return keep_escaped(b, bytes, len);
-    return keep(b, bytes, len, &b->key) ? 1 : fail_bound(b);
+    if (!keep(b, bytes, len, &b->key)) return fail_bound(b);
+    return b->is_strict ? check_key(b) : 1;
 }
 
 /* Whether the container that was just opened, in open[depth], is one that stays text. A key that is
@@ -343,26 +359,38 @@ static bool run_guarded(builder *b) {
     return true;
 }
 
-tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
-                                 tandem_error *err) {
-    return tandem__json_parse_large(text, NULL, arena, root, err);
-}
-
-tandem_status tandem__json_parse_large(tandem_str text, const tandem_json_large *large,
-                                       tandem_arena *arena, const tandem_json **root,
-                                       tandem_error *err) {
+static tandem_status parse(builder *b, const tandem_json **root) {
+    const tandem_str text = b->input;
+    tandem_error *err = b->err;
     const size_t valid = tandem__utf8_valid_prefix((const uint8_t *)text.ptr, text.len);
     if (valid != text.len) return fail_at(text, valid, "byte is not UTF-8", err);
     const size_t lone = find_lone_surrogate(text);
     if (lone != text.len) {
         return fail_at(text, lone, "half of a surrogate pair, which is no character", err);
     }
-    builder b = {.input = text, .arena = arena, .large = large, .status = TANDEM_OK, .err = err};
-    if (!run_guarded(&b)) b.status = TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
-    while (b.blocks != NULL) yajl_release(&b, b.blocks->bytes);
-    if (b.status == TANDEM_OK && b.root == NULL) {
-        b.status = fail_at(text, 0, "document is empty", err);
+    if (!run_guarded(b)) b->status = TANDEM_FAIL(err, MEMORY, "no memory for the JSON parser");
+    while (b->blocks != NULL) yajl_release(b, b->blocks->bytes);
+    if (b->status == TANDEM_OK && b->root == NULL) {
+        b->status = fail_at(text, 0, "document is empty", err);
     }
-    if (b.status == TANDEM_OK) *root = b.root;
-    return b.status;
+    if (b->status == TANDEM_OK) *root = b->root;
+    return b->status;
+}
+
+tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
+                                 tandem_error *err) {
+    return tandem__json_parse_large(text, NULL, arena, root, err);
+}
+
+tandem_status tandem__json_parse_strict(tandem_str text, tandem_arena *arena,
+                                        const tandem_json **root, tandem_error *err) {
+    builder b = {.input = text, .arena = arena, .is_strict = true, .err = err};
+    return parse(&b, root);
+}
+
+tandem_status tandem__json_parse_large(tandem_str text, const tandem_json_large *large,
+                                       tandem_arena *arena, const tandem_json **root,
+                                       tandem_error *err) {
+    builder b = {.input = text, .arena = arena, .large = large, .err = err};
+    return parse(&b, root);
 }

@@ -73,7 +73,15 @@ bool tandem__json_step(tandem_json_walk *walk);
 tandem_status tandem__json_parse(tandem_str text, tandem_arena *arena, const tandem_json **root,
                                  tandem_error *err) TANDEM_NODISCARD;
 
-/* As above, but the containers at root[outer][key of inner] stay text. `inner` ends with NULL. */
+/* The same for what strangers send: a key that an object has twice is TANDEM_FORMAT, because two
+ * readers could take different values, and so is an object of over TANDEM_JSON_MEMBERS_MAX. */
+#define TANDEM_JSON_MEMBERS_MAX 256
+tandem_status tandem__json_parse_strict(tandem_str text, tandem_arena *arena,
+                                        const tandem_json **root,
+                                        tandem_error *err) TANDEM_NODISCARD;
+
+/* As tandem__json_parse, but the containers at root[outer][key of inner] stay text. `inner` ends
+ * with NULL. */
 typedef struct tandem_json_large {
     const char *outer;
     const char *inner[4];

@@ -25,6 +25,13 @@ typedef enum cli_exit {
     CLI_USAGE = 2,
 } cli_exit;
 
+#define CLI_LIST_MAX 64
+
+typedef struct cli_list {
+    const char *items[CLI_LIST_MAX];
+    int count;
+} cli_list;
+
 /* What the options of all commands set; a command reads the fields that its tables name. Texts
  * point into argv, the environment or the tables. */
 typedef struct cli_settings {
@@ -86,6 +93,21 @@ typedef struct cli_settings {
     bool is_sure;         /* asked already */
     bool is_manual;
     const char *completion;
+
+    cli_list models; /* of a server; none = the default one */
+    const char *host;
+    const char *port;
+    const char *uds_path;
+    const char *cors_origin;
+    int64_t http_threads;
+    int64_t connections;
+    int64_t body_bytes;
+    int64_t batch_texts;
+    int64_t queue_tokens;
+    int64_t cache_mb;
+    double idle_s;
+    double drain_s;
+    bool refuse_long;
 } cli_settings;
 
 typedef enum cli_kind {
@@ -97,6 +119,7 @@ typedef enum cli_kind {
     CLI_WORD = 5,   /* const char *, one of `words` */
     CLI_PATH = 6,   /* const char *, completed as a file name */
     CLI_MAYBE = 7,  /* const char *, may stand without a value: then "" */
+    CLI_LIST = 8,   /* cli_list, one more text each time; commas separate them in the environment */
 } cli_kind;
 
 typedef struct cli_option {
@@ -149,6 +172,7 @@ extern const cli_command cli_command_bench;
 extern const cli_command cli_command_simulate;
 extern const cli_command cli_command_doctor;
 extern const cli_command cli_command_selftest;
+extern const cli_command cli_command_serve;
 extern const cli_command cli_command_model;
 extern const cli_command cli_command_version;
 extern const cli_command cli_command_help;

@@ -93,6 +93,15 @@ static bool is_true_word(const char *value, bool *is_true) {
     return true;
 }
 
+static cli_exit assign_item(const parser *p, cli_list *list, const char *source,
+                            const char *value) {
+    if (value[0] == '\0') return cli_usage(p->command, "%s: empty, expected a value", source);
+    if (list->count == CLI_LIST_MAX)
+        return cli_usage(p->command, "%s: given over %d times", source, CLI_LIST_MAX);
+    list->items[list->count++] = value;
+    return CLI_DONE;
+}
+
 /* Puts `value` into the option's field. `source` is how the user gave it: "--threads" or
  * "TANDEM_THREADS". */
 static cli_exit assign(const parser *p, const cli_option *option, const char *source,
@@ -134,6 +143,8 @@ static cli_exit assign(const parser *p, const cli_option *option, const char *so
     case CLI_PATH:
         if (value[0] != '\0') break;
         return cli_usage(p->command, "%s: empty, expected a path", source);
+    case CLI_LIST:
+        return assign_item(p, field, source, value);
     case CLI_TEXT:
     case CLI_MAYBE:
         break;
@@ -153,6 +164,19 @@ static void assign_defaults(const parser *p) {
     }
 }
 
+/* "a,b" of the environment, which is cut up in place. */
+static cli_exit assign_list(const parser *p, const cli_option *option, const char *source,
+                            char *values) {
+    for (char *at = values; at != NULL;) {
+        char *comma = strchr(at, ',');
+        if (comma != NULL) *comma = '\0';
+        const cli_exit code = assign(p, option, source, at);
+        if (code != CLI_DONE) return code;
+        at = comma == NULL ? NULL : comma + 1;
+    }
+    return CLI_DONE;
+}
+
 /* Options that the command line left alone, so that it wins over a bad value too. */
 static cli_exit assign_environment(const parser *p) {
     for (int g = 0; p->command->groups[g] != NULL; g++) {
@@ -161,9 +185,10 @@ static cli_exit assign_environment(const parser *p) {
             if (option->is_hidden || p->is_given[option->offset]) continue;
             char twin[CLI_TWIN_MAX];
             cli_option_twin(option, twin);
-            const char *value = getenv(twin);
+            char *value = getenv(twin);
             if (value == NULL || value[0] == '\0') continue;
-            const cli_exit code = assign(p, option, twin, value);
+            const cli_exit code = option->kind == CLI_LIST ? assign_list(p, option, twin, value)
+                                                           : assign(p, option, twin, value);
             if (code != CLI_DONE) return code;
         }
     }

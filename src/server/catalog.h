@@ -4,6 +4,7 @@
 #ifndef TANDEM_SERVER_CATALOG_H
 #define TANDEM_SERVER_CATALOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,9 +53,10 @@ typedef struct server_catalog {
     size_t count;
     server_limits limits;
     const char *version;
-    struct server_stats *stats;   /* stats.h: what requests did; never NULL in a server */
-    struct server_ledger *ledger; /* ledger.h: who used what; NULL without keys */
-    struct server_keys *keys;     /* keys.h: who may ask; NULL: anybody */
+    const atomic_bool *is_draining; /* no longer ready; NULL: never */
+    struct server_stats *stats;     /* stats.h: what requests did; never NULL in a server */
+    struct server_ledger *ledger;   /* ledger.h: who used what; NULL without keys */
+    struct server_keys *keys;       /* keys.h: who may ask; NULL: anybody */
 } server_catalog;
 
 /* The model of that name, alias, folder's last part, or size word; for an empty name the first that

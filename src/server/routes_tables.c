@@ -6,6 +6,8 @@
  * one that stands first in the table wins, so the longer ones stand first.
  *
  * New route? Also: openapi.json, and docs/server.md. */
+#include "server/health.h"
+#include "server/metrics.h"
 #include "server/routes_openai.h"
 #include "server/routes_tei.h"
 
@@ -35,6 +37,10 @@ static const server_route routes[] = {
      .read = server_openai_read,         .write = server_openai_write},
     {"GET",  "/v1/models",         SERVER_API_OPENAI, .answer = server_models_answer},
     {"GET",  "/v1/models/{model}", SERVER_API_OPENAI, .answer = server_model_answer},
+    /* Ours. */
+    {"GET",  "/ready",   SERVER_API_OWN, .is_public = true, .answer = server_ready_answer},
+    {"GET",  "/metrics", SERVER_API_OWN, .is_public = true, .answer = server_metrics_answer},
+    {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
 };
 /* clang-format on */
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's life: models, loops, signals, the end. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/server_internal.h"
+#include "tandem/version.h"
+
+#define DEFAULT_MODEL       "sentence-transformers/all-MiniLM-L6-v2"
+#define BODY_BYTES_DEFAULT  ((int64_t)16 << 20)
+#define BATCH_TEXTS_DEFAULT 2048
+#define CACHE_BYTES_DEFAULT ((int64_t)64 << 20)
+#define DRAIN_S_DEFAULT     30.0
+#define TICK_NS             ((long)20000000)
+
+/* Connections need descriptors: as many as the system lets this process have. */
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static const server_model_options default_model = {.name = DEFAULT_MODEL};
+
+static tandem_status open_models(server_state *server, tandem_error *err) {
+    const server_options *options = &server->options;
+    const char *names[SERVER_MODELS_MAX];
+    if (options->model_count > SERVER_MODELS_MAX)
+        return TANDEM_FAIL(err, CAPACITY, "%zu models, at most %d", options->model_count,
+                           SERVER_MODELS_MAX);
+    for (size_t i = 0; i < options->model_count; i++) names[i] = options->models[i].name;
+    TANDEM_TRY(
+        tandem_models_open(names, options->model_count, &options->engine, 0, &server->models, err));
+    tandem_model_entry entries[SERVER_MODELS_MAX];
+    for (size_t i = 0; i < options->model_count; i++) {
+        const server_model_options *from = &options->models[i];
+        server_model *model = &server->catalog.models[i];
+        TANDEM_TRY(tandem_models_get(server->models, from->name, &model->engine, err));
+        server->catalog.count = i + 1;
+        (void)tandem_models_list(server->models, entries, SERVER_MODELS_MAX);
+        model->index = i;
+        model->size = tandem_model_size_word(entries[i].size);
+        model->created_s = (int64_t)time(NULL);
+        model->tokenizer = tandem_engine_tokenizer(model->engine);
+        tandem_engine_model(model->engine, &model->info);
+        model->name = from->served_name != NULL ? from->served_name : from->name;
+        if (from->served_name != NULL) model->aliases[model->alias_count++] = from->name;
+        for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)
+            model->aliases[model->alias_count++] = from->aliases[k];
+        tandem_lane_info lanes[TANDEM_LANES_MAX];
+        const int count = tandem_lanes(model->engine, lanes);
+        for (int k = 0; k < count && model->dtype == NULL; k++) {
+            if (lanes[k].is_open) model->dtype = lanes[k].dtype;
+        }
+        if (model->dtype == NULL) model->dtype = "";
+        (void)tandem_engine_is_ready(model->engine); // begins to probe
+    }
+    return TANDEM_OK;
+}
+
+static void close_models(server_state *server) {
+    for (size_t i = 0; i < server->catalog.count; i++)
+        tandem_models_put(server->models, server->catalog.models[i].engine);
+    tandem_models_close(server->models);
+}
+
+static void fill_defaults(server_options *options) {
+    if (options->model_count == 0) {
+        options->models = &default_model;
+        options->model_count = 1;
+    }
+    if (options->body_bytes_max <= 0) options->body_bytes_max = BODY_BYTES_DEFAULT;
+    if (options->batch_texts_max <= 0) options->batch_texts_max = BATCH_TEXTS_DEFAULT;
+    if (options->drain_s <= 0) options->drain_s = DRAIN_S_DEFAULT;
+    if (options->engine.cache_bytes == 0) options->engine.cache_bytes = CACHE_BYTES_DEFAULT;
+    if (options->engine.cache_bytes < 0) options->engine.cache_bytes = 0;
+}
+
+static tandem_status open_server(server_state *server, tandem_error *err) {
+    const server_options *options = &server->options;
+    TANDEM_TRY(server_stats_create(&server->catalog.stats, err));
+    TANDEM_TRY(open_models(server, err));
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const int32_t threads = processors < 8 ? 1 : (int32_t)(processors / 8);
+    TANDEM_TRY(
+        server_workers_open(processors < 4 ? 1 : (int32_t)(processors / 4), &server->workers, err));
+    const http_options http = {.host = options->host,
+                               .port = options->port,
+                               .path = options->socket_path,
+                               .loops = options->http_threads > 0 ? options->http_threads : threads,
+                               .connections_max = options->connections_max,
+                               .idle_s = options->idle_s};
+    const http_handler handler = server_handler(server);
+    return http_server_open(&http, &handler, &server->http, err);
+}
+
+static void close_server(server_state *server) {
+    server_workers_close(server->workers);
+    http_server_close(server->http);
+    close_models(server);
+    server_stats_destroy(server->catalog.stats);
+}
+
+static bool is_over(int number) {
+    return number == SIGTERM || number == SIGINT;
+}
+
+/* Until what is under way is answered, or its time is up, or a second signal says now. */
+static void drain(server_state *server, const sigset_t *signals) {
+    atomic_store(&server->is_draining, true);
+    http_server_drain(server->http);
+    const uint64_t end_ns = tandem__clock_ns() + (uint64_t)(server->options.drain_s * 1e9);
+    const struct timespec tick = {.tv_nsec = TICK_NS};
+    while (http_server_busy(server->http) > 0 && tandem__clock_ns() < end_ns) {
+        if (is_over(sigtimedwait(signals, NULL, &tick))) break;
+    }
+    const int64_t left = http_server_busy(server->http);
+    if (left > 0)
+        tandem__log(TANDEM_LOG_WARN, "%lld requests were cut off at the end", (long long)left);
+}
+
+static tandem_status serve(server_state *server, const sigset_t *signals, tandem_error *err) {
+    TANDEM_TRY(open_server(server, err));
+    const char *host = server->options.host == NULL ? "127.0.0.1" : server->options.host;
+    const bool is_v6 = strchr(host, ':') != NULL;
+    tandem__log(TANDEM_LOG_INFO, "listening on http://%s%s%s:%d", is_v6 ? "[" : "", host,
+                is_v6 ? "]" : "", http_server_port(server->http));
+    int number = 0;
+    do {
+        number = sigwaitinfo(signals, NULL);
+    } while (!is_over(number));
+    drain(server, signals);
+    return TANDEM_OK;
+}
+
+tandem_status server_run(const server_options *options, tandem_error *err) {
+    server_state *made = tandem__mem_calloc(1, sizeof *made);
+    if (made == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for a server");
+    made->options = *options;
+    fill_defaults(&made->options);
+    made->catalog.version = tandem_version();
+    made->catalog.is_draining = &made->is_draining;
+    made->catalog.limits = (server_limits){
+        .body_bytes = made->options.body_bytes_max,
+        .batch_texts = made->options.batch_texts_max,
+        .connections = made->options.connections_max,
+        .queue_tokens = made->options.engine.queue_tokens_max,
+        .refuse_long = made->options.refuse_long,
+    };
+    // Before any thread starts, so that all of them leave the signals to this one.
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    raise_descriptors();
+    const tandem_status status = serve(made, &signals, err);
+    close_server(made);
+    tandem__mem_free(made);
+    return status;
+}

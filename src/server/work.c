@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request's way from its head to the engine. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/mem.h"
+#include "base/number.h"
+#include "server/server_internal.h"
+
+#define INLINE_BYTES_MAX ((size_t)16 << 10)   /* of a body that is read on the loop's thread */
+#define LARGE_BYTES_MAX  ((int64_t)256 << 20) /* of larger bodies together */
+#define OUT_BYTES_MAX    ((size_t)1 << 30)
+#define GATE_NS          ((uint64_t)4000000)
+#define CLIENT_LEFT      499 /* nginx's code for it */
+#define BODY_WORD        "the request's body"
+
+/* Errors of requests that have no route take the form of the API that they seem to want. */
+static const server_route *nearest_route(tandem_str path) {
+    static const server_route nowhere[] = {
+        {.method = "", .path = "/v1/rerank", .api = SERVER_API_COHERE},
+        {.method = "", .path = "/v2/rerank", .api = SERVER_API_COHERE},
+        {.method = "", .path = "/v2", .api = SERVER_API_KSERVE},
+        {.method = "", .path = "/v1", .api = SERVER_API_OPENAI},
+        {.method = "", .path = "", .api = SERVER_API_TEI},
+    };
+    const server_route *route = nowhere;
+    while (!tandem__str_starts(path, route->path)) route++;
+    return route;
+}
+
+static void fail_now(server_work *work, int code) {
+    work->ask.http_code = code;
+    server_work_fail(work);
+}
+
+static bool has_read(const server_route *route) {
+    return route->read != NULL || route->read_bytes != NULL;
+}
+
+/* "application/json" of "application/json; charset=utf-8". */
+static bool is_type(tandem_str value, const char *type) {
+    return http_list_has(value, type);
+}
+
+static bool is_type_wrong(const server_work *work) {
+    const server_ask *ask = &work->ask;
+    if (ask->content_type.len == 0) return false;
+    if (ask->route->read_bytes != NULL && is_type(ask->content_type, "application/octet-stream"))
+        return false;
+    if (ask->route->can_stream && (is_type(ask->content_type, "application/x-ndjson") ||
+                                   is_type(ask->content_type, "application/jsonl")))
+        return false;
+    return !is_type(ask->content_type, "application/json");
+}
+
+/* What the head alone can be refused for. */
+static void check_head(server_work *work) {
+    server_state *server = work->loop->server;
+    const http_head *head = &work->exchange->head;
+    const int64_t limit = server->catalog.limits.body_bytes;
+    if (is_type_wrong(work)) {
+        (void)TANDEM_FAIL(&work->err, FORMAT, "Content-Type is \"%.*s\", expected application/json",
+                          TANDEM_STR_ARG(work->ask.content_type));
+        fail_now(work, 415);
+        return;
+    }
+    if (work->stream == NULL && head->content_length > limit) {
+        (void)TANDEM_FAIL(&work->err, CAPACITY, BODY_WORD " has %lld bytes, limit %lld",
+                          (long long)head->content_length, (long long)limit);
+        fail_now(work, 413);
+    }
+}
+
+static tandem_band band_of(int32_t priority) {
+    return priority < 0   ? TANDEM_BAND_REALTIME
+           : priority > 0 ? TANDEM_BAND_BACKGROUND
+                          : TANDEM_BAND_STANDARD;
+}
+
+/* For some milliseconds after the engine had no room, the next of the same band are refused by
+ * their heads: under overload a refusal must cost next to nothing, or refusing eats what serving
+ * needs. */
+static bool is_gate_shut(server_work *work) {
+    int32_t priority = 0;
+    const tandem_str word = http_head_get(&work->exchange->head, "X-Tandem-Priority");
+    if (word.len > 0 && tandem_priority_parse(word.ptr, word.len, &priority, NULL) != TANDEM_OK)
+        return false;
+    const uint64_t until_ns = atomic_load_explicit(&work->loop->server->gates_ns[band_of(priority)],
+                                                   memory_order_relaxed);
+    const uint64_t now_ns = tandem__clock_ns();
+    if (now_ns >= until_ns) return false;
+    work->retry_ns = until_ns - now_ns;
+    (void)TANDEM_FAIL(&work->err, CAPACITY, "the server is at its capacity, try again in %.3f s",
+                      (double)work->retry_ns / 1e9);
+    return true;
+}
+
+static void shut_gate(const server_work *work) {
+    const uint64_t wait_ns = work->retry_ns < GATE_NS ? work->retry_ns : GATE_NS;
+    atomic_store_explicit(&work->loop->server->gates_ns[band_of(work->ask.request.priority)],
+                          tandem__clock_ns() + wait_ns, memory_order_relaxed);
+}
+
+void server_work_enter(server_work *work) {
+    work->busy++;
+}
+
+void server_work_leave(server_work *work) {
+    http_exchange *exchange = work->exchange;
+    work->busy--;
+    if (work->busy > 0 || !exchange->is_ended || work->is_flying || work->is_working) return;
+    if (work->stream != NULL && server_stream_is_flying(work)) return;
+    if (work->has_call) tandem_call_close(work->call);
+    if (work->stream != NULL) server_stream_close(work);
+    tandem__buffer_deinit(&work->body);
+    tandem__buffer_deinit(&work->out);
+    tandem__buffer_deinit(&work->fields);
+    http_exchange_release(exchange);
+}
+
+static tandem_status write_refusal_fields(server_work *work, int code) {
+    TANDEM_TRY(server_work_fields(work, work->ask.answer_type));
+    if (code == 401)
+        return tandem__buffer_printf(&work->fields, NULL, "WWW-Authenticate: Bearer\r\n");
+    if (code != 429 && code != 503) return TANDEM_OK;
+    // When to come again, whoever refused; openai's client reads the second line.
+    const uint64_t ms = work->retry_ns / 1000000 + 1;
+    return tandem__buffer_printf(&work->fields, NULL,
+                                 "Retry-After: %llu\r\nretry-after-ms: %llu\r\n",
+                                 (unsigned long long)((ms + 999) / 1000), (unsigned long long)ms);
+}
+
+void server_work_fail(server_work *work) {
+    work->out.len = 0;
+    work->fields.len = 0;
+    const int code = server_error_write(&work->ask, &work->err, &work->out);
+    if (work->exchange->is_begun || write_refusal_fields(work, code) != TANDEM_OK) {
+        http_answer_break(work->exchange);
+        return;
+    }
+    http_answer(work->exchange, code, (tandem_str){work->fields.ptr, work->fields.len},
+                (tandem_str){work->out.ptr, work->out.len});
+}
+
+static tandem_status read_deadline(tandem_str text, double *deadline_ms, tandem_error *err) {
+    if (!tandem__number_parse_double(text, deadline_ms) || *deadline_ms <= 0)
+        return TANDEM_FAIL(err, INVALID,
+                           "X-Tandem-Deadline-Ms is \"%.*s\", expected a number over 0",
+                           TANDEM_STR_ARG(text));
+    return TANDEM_OK;
+}
+
+static tandem_status read_fallback(tandem_str text, tandem_fallback *fallback, tandem_error *err) {
+    if (tandem__str_is(text, "none"))
+        *fallback = TANDEM_FALLBACK_NONE;
+    else if (!tandem__str_is(text, "next"))
+        return TANDEM_FAIL(err, INVALID, "X-Tandem-Fallback is \"%.*s\", expected none or next",
+                           TANDEM_STR_ARG(text));
+    return TANDEM_OK;
+}
+
+tandem_status server_work_options(server_work *work, tandem_error *err) {
+    const http_head *head = &work->exchange->head;
+    server_ask *ask = &work->ask;
+    tandem_request *request = &ask->request;
+    const tandem_str lane = http_head_get(head, "X-Tandem-Lane");
+    const tandem_str priority = http_head_get(head, "X-Tandem-Priority");
+    const tandem_str deadline = http_head_get(head, "X-Tandem-Deadline-Ms");
+    const tandem_str fallback = http_head_get(head, "X-Tandem-Fallback");
+    if (lane.len > 0 && request->lane == NULL) {
+        ask->field = "X-Tandem-Lane";
+        request->lane = tandem__arena_copy(ask->arena, lane.ptr, lane.len);
+        if (request->lane == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for a request");
+    }
+    if (priority.len > 0 && !ask->has_priority) {
+        ask->field = "X-Tandem-Priority";
+        TANDEM_TRY(tandem_priority_parse(priority.ptr, priority.len, &request->priority, err));
+    }
+    if (deadline.len > 0 && request->deadline_ms == 0) {
+        ask->field = "X-Tandem-Deadline-Ms";
+        TANDEM_TRY(read_deadline(deadline, &request->deadline_ms, err));
+    }
+    if (fallback.len > 0 && request->fallback == TANDEM_FALLBACK_NEXT) {
+        ask->field = "X-Tandem-Fallback";
+        TANDEM_TRY(read_fallback(fallback, &request->fallback, err));
+    }
+    ask->field = NULL;
+    return TANDEM_OK;
+}
+
+static tandem_status read_body(server_work *work) {
+    server_ask *ask = &work->ask;
+    const tandem_str body = {work->body.ptr == NULL ? "" : work->body.ptr, work->body.len};
+    if (ask->route->read_bytes != NULL) return ask->route->read_bytes(ask, body, &work->err);
+    const tandem_json *root = NULL;
+    const tandem_status status = tandem__json_parse_strict(body, ask->arena, &root, &work->err);
+    if (status != TANDEM_OK) {
+        ask->http_code = status == TANDEM_FORMAT ? 400 : status == TANDEM_CAPACITY ? 413 : 0;
+        return status;
+    }
+    return ask->route->read(ask, root, &work->err);
+}
+
+/* Reads the body and hands it to the engine; any thread. */
+static tandem_status read_and_submit(server_work *work) {
+    server_ask *ask = &work->ask;
+    TANDEM_TRY(read_body(work));
+    TANDEM_TRY(server_work_options(work, &work->err));
+    return tandem_queue_submit(work->loop->queue, ask->model->engine, &ask->request, &work->flight,
+                               &work->call, &work->retry_ns, &work->err);
+}
+
+static void submitted(server_work *work, tandem_status status) {
+    if (status == TANDEM_OK) {
+        work->is_flying = !work->is_over;
+        if (work->is_flying && work->exchange->is_ended) tandem_call_cancel(work->call);
+        return;
+    }
+    if (status == TANDEM_CAPACITY && work->retry_ns > 0) shut_gate(work);
+    if (!work->exchange->is_ended) server_work_fail(work);
+}
+
+static void on_worked(void *context) {
+    server_work *work = context;
+    server_work_enter(work);
+    work->is_working = false;
+    submitted(work, work->status);
+    server_work_leave(work);
+}
+
+static void run_task(server_task *task) {
+    server_work *work = (server_work *)(void *)((char *)task - offsetof(server_work, task));
+    work->status = read_and_submit(work);
+    while (!http_loop_post(work->loop->http, on_worked, work)) continue; // memory will come
+}
+
+static void on_done(server_flight *flight, tandem_call *call) {
+    server_work *work = (server_work *)(void *)flight;
+    server_work_enter(work);
+    work->is_flying = false;
+    work->is_over = true;
+    work->has_call = true;
+    const tandem_status status = tandem_call_result(call, &work->result, &work->err);
+    const bool is_wanted = !work->exchange->is_ended;
+    if (is_wanted && status == TANDEM_OK) server_work_answer(work);
+    if (is_wanted && status != TANDEM_OK) server_work_fail(work);
+    server_work_leave(work);
+}
+
+/* A route that needs no lane. */
+static void answer_now(server_work *work) {
+    server_ask *ask = &work->ask;
+    const tandem_json *root = NULL;
+    tandem_status status = TANDEM_OK;
+    if (work->body.len > 0) {
+        status = tandem__json_parse_strict((tandem_str){work->body.ptr, work->body.len}, ask->arena,
+                                           &root, &work->err);
+        if (status == TANDEM_FORMAT) ask->http_code = 400;
+    }
+    if (status == TANDEM_OK) status = ask->route->answer(ask, root, &work->out, &work->err);
+    if (status != TANDEM_OK) {
+        server_work_fail(work);
+        return;
+    }
+    if (server_work_fields(work, ask->answer_type) != TANDEM_OK) {
+        http_answer_break(work->exchange);
+        return;
+    }
+    http_answer(work->exchange, ask->http_code == 0 ? 200 : ask->http_code,
+                (tandem_str){work->fields.ptr, work->fields.len},
+                (tandem_str){work->out.ptr, work->out.len});
+}
+
+static void take_body(server_work *work, tandem_str bytes) {
+    const http_exchange *exchange = work->exchange;
+    if (work->stream != NULL) {
+        server_stream_body(work, bytes);
+        return;
+    }
+    server_state *server = work->loop->server;
+    if (work->body.len + bytes.len > INLINE_BYTES_MAX && work->large_bytes == 0) {
+        // From here on what the whole body may need counts.
+        const int64_t length = exchange->head.content_length;
+        work->large_bytes = length > 0 ? length : server->catalog.limits.body_bytes;
+        if (atomic_fetch_add(&server->large_bytes, work->large_bytes) > LARGE_BYTES_MAX) {
+            work->retry_ns = 1000000000;
+            (void)TANDEM_FAIL(&work->err, CAPACITY, "large requests fill %lld bytes of memory",
+                              (long long)LARGE_BYTES_MAX);
+            fail_now(work, 429);
+            return;
+        }
+    }
+    if (tandem__buffer_push(&work->body, bytes.ptr, bytes.len, NULL) == TANDEM_OK) return;
+    (void)TANDEM_FAIL(&work->err, CAPACITY, BODY_WORD " has over %lld bytes, which is the limit",
+                      (long long)server->catalog.limits.body_bytes);
+    fail_now(work, 413);
+}
+
+static void on_body(http_exchange *exchange, tandem_str bytes) {
+    server_work *work = exchange->own;
+    server_work_enter(work);
+    take_body(work, bytes);
+    server_work_leave(work);
+}
+
+static void on_whole(http_exchange *exchange) {
+    server_work *work = exchange->own;
+    server_work_enter(work);
+    if (work->stream != NULL) {
+        server_stream_whole(work);
+    } else if (!has_read(work->ask.route)) {
+        answer_now(work);
+    } else if (work->body.len > INLINE_BYTES_MAX) {
+        work->is_working = true;
+        work->task.run = run_task;
+        server_workers_push(work->loop->server->workers, &work->task);
+    } else {
+        submitted(work, read_and_submit(work));
+    }
+    server_work_leave(work);
+}
+
+static void on_drained(http_exchange *exchange) {
+    server_work *work = exchange->own;
+    server_work_enter(work);
+    if (work->stream != NULL)
+        server_stream_drained(work);
+    else
+        server_work_more(work);
+    server_work_leave(work);
+}
+
+/* The request enters the statistics. */
+static void account(server_work *work, bool is_gone) {
+    const http_exchange *exchange = work->exchange;
+    server_stats *stats = work->loop->server->catalog.stats;
+    server_sample *sample = &work->sample;
+    const server_ask *ask = &work->ask;
+    server_stats_change(stats, SERVER_GAUGE_REQUESTS, -1);
+    if (work->stream != NULL) server_stats_change(stats, SERVER_GAUGE_STREAMS, -1);
+    if (is_gone) server_stats_count(stats, SERVER_EVENT_LEFT);
+    sample->route = work->is_routed ? ask->route : NULL;
+    sample->model = ask->model;
+    sample->http_code = is_gone ? CLIENT_LEFT : exchange->code;
+    sample->fault =
+        is_gone ? SERVER_FAULT_DROPPED : server_fault_of(work->err.status, exchange->code);
+    sample->priority = ask->request.priority;
+    sample->is_single = ask->request.count == 1;
+    sample->is_fallback = work->result != NULL && ask->request.lane != NULL &&
+                          strcmp(ask->request.lane, "auto") != 0 &&
+                          strcmp(ask->request.lane, work->result->lane) != 0;
+    sample->total_ns = tandem__clock_ns() - exchange->started_ns;
+    sample->bytes_in = (uint64_t)exchange->body_bytes;
+    sample->bytes_out = (uint64_t)exchange->sent_bytes;
+    if (work->result != NULL) {
+        server_sample_of_result(sample, work->result);
+        for (size_t i = 0; ask->request.texts != NULL && i < ask->request.count; i++)
+            sample->characters += ask->request.texts[i].len;
+    }
+    server_stats_add(stats, sample);
+}
+
+static void on_event(void *context, http_event event) {
+    const server_state *server = context;
+    server_stats *stats = server->catalog.stats;
+    switch (event) {
+    case HTTP_EVENT_OPENED:
+        server_stats_count(stats, SERVER_EVENT_ACCEPTED);
+        server_stats_change(stats, SERVER_GAUGE_CONNECTIONS, 1);
+        break;
+    case HTTP_EVENT_CLOSED:
+        server_stats_change(stats, SERVER_GAUGE_CONNECTIONS, -1);
+        break;
+    case HTTP_EVENT_TURNED_AWAY:
+        server_stats_count(stats, SERVER_EVENT_TURNED_AWAY);
+        break;
+    case HTTP_EVENT_TIMED_OUT:
+        server_stats_count(stats, SERVER_EVENT_TIMED_OUT);
+        break;
+    }
+}
+
+static void on_ended(http_exchange *exchange, bool is_gone) {
+    server_work *work = exchange->own;
+    if (work == NULL) {
+        http_exchange_release(exchange);
+        return;
+    }
+    server_work_enter(work);
+    account(work, is_gone);
+    if (work->large_bytes > 0)
+        atomic_fetch_sub(&work->loop->server->large_bytes, work->large_bytes);
+    if (work->stream != NULL) server_stream_ended(work);
+    if (work->is_flying) tandem_call_cancel(work->call);
+    server_work_leave(work);
+}
+
+static void answer_options(server_work *work) {
+    if (server_work_fields(work, NULL) != TANDEM_OK ||
+        tandem__buffer_printf(&work->fields, NULL, "Allow: GET, HEAD, POST, OPTIONS\r\n") !=
+            TANDEM_OK) {
+        http_answer_break(work->exchange);
+        return;
+    }
+    http_answer(work->exchange, 204, (tandem_str){work->fields.ptr, work->fields.len},
+                (tandem_str){NULL, 0});
+}
+
+static bool find_route(server_work *work) {
+    const http_head *head = &work->exchange->head;
+    server_ask *ask = &work->ask;
+    const tandem_str method =
+        tandem__str_is(head->method, "HEAD") ? TANDEM_STR("GET") : head->method;
+    bool is_known = false;
+    const server_route *route = server_route_find(method, head->path, &ask->path_model, &is_known);
+    ask->route = route == NULL ? nearest_route(head->path) : route;
+    work->is_routed = route != NULL;
+    if (route != NULL) return true;
+    if (tandem__str_is(head->method, "OPTIONS")) {
+        answer_options(work);
+        return false;
+    }
+    if (is_known)
+        (void)TANDEM_FAIL(&work->err, INVALID, "%.*s is not a method of %.*s",
+                          TANDEM_STR_ARG(head->method), TANDEM_STR_ARG(head->path));
+    else
+        (void)TANDEM_FAIL(&work->err, NOT_FOUND,
+                          "there is nothing at %.*s; GET /openapi.json "
+                          "lists what there is",
+                          TANDEM_STR_ARG(head->path));
+    fail_now(work, is_known ? 405 : 404);
+    return false;
+}
+
+/* What can be said before the body is there. */
+static void admit(server_work *work) {
+    if (!find_route(work)) return;
+    if (has_read(work->ask.route) && is_gate_shut(work)) {
+        server_work_fail(work);
+        return;
+    }
+    if (server_stream_wanted(work)) server_stream_open(work);
+    check_head(work);
+}
+
+static void on_head(void *context, http_exchange *exchange) {
+    server_state *server = context;
+    server_work *work = tandem__arena_alloc(&exchange->arena, sizeof *work);
+    if (work == NULL) {
+        http_answer(exchange, 503, TANDEM_STR("Retry-After: 1\r\n"), (tandem_str){NULL, 0});
+        return;
+    }
+    const http_head *head = &exchange->head;
+    exchange->own = work;
+    work->exchange = exchange;
+    work->loop = http_loop_own(exchange->loop);
+    work->flight.done = on_done;
+    work->ask = (server_ask){.arena = &exchange->arena,
+                             .catalog = &server->catalog,
+                             .accept = http_head_get(head, "Accept"),
+                             .content_type = http_head_get(head, "Content-Type"),
+                             .inference_header_length =
+                                 http_head_get(head, "Inference-Header-Content-Length"),
+                             .more_headers = &work->fields};
+    tandem__buffer_init(&work->body, (size_t)server->catalog.limits.body_bytes);
+    tandem__buffer_init(&work->out, OUT_BYTES_MAX);
+    tandem__buffer_init(&work->fields, (size_t)64 << 10);
+    server_work_name(work);
+    server_stats_change(server->catalog.stats, SERVER_GAUGE_REQUESTS, 1);
+    server_work_enter(work);
+    admit(work);
+    server_work_leave(work);
+}
+
+static void on_queue(void *context) {
+    server_loop *loop = context;
+    for (tandem_call *call; (call = tandem_queue_next(loop->queue)) != NULL;) {
+        server_flight *flight = tandem_call_context(call);
+        flight->done(flight, call);
+    }
+    server_streams_flush(loop);
+}
+
+static void on_tick(void *context, http_loop *http) {
+    (void)context;
+    server_streams_tick(http_loop_own(http));
+}
+
+static tandem_status loop_open(void *context, http_loop *http, tandem_error *err) {
+    server_loop *loop = tandem__mem_calloc(1, sizeof *loop);
+    if (loop == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for a loop");
+    loop->server = context;
+    loop->http = http;
+    http_loop_set_own(http, loop);
+    uint64_t seed = 0;
+    if (getentropy(&seed, sizeof seed) != 0) seed = tandem__clock_ns();
+    tandem__random_init(&loop->random, seed);
+    TANDEM_TRY(tandem_queue_open(&loop->queue, err));
+    return http_loop_watch(http, tandem_queue_fd(loop->queue), on_queue, loop, err);
+}
+
+/* Its connections are closed, so that every call was cancelled and is in the queue. */
+static void loop_close(void *context, http_loop *http) {
+    (void)context;
+    server_loop *loop = http_loop_own(http);
+    if (loop == NULL) return;
+    if (loop->queue != NULL) on_queue(loop);
+    tandem_queue_close(loop->queue);
+    tandem__mem_free(loop);
+}
+
+http_handler server_handler(server_state *server) {
+    return (http_handler){
+        .context = server,
+        .event = on_event,
+        .head = on_head,
+        .body = on_body,
+        .whole = on_whole,
+        .drained = on_drained,
+        .ended = on_ended,
+        .tick = on_tick,
+        .loop_open = loop_open,
+        .loop_close = loop_close,
+    };
+}
