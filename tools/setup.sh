@@ -87,6 +87,7 @@ probe_gcc_sanitizers() {
 probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
+probe_chromium() { python3 -B "$(dirname "$0")/../tests/server/browser.py"; }
 
 # Names of needs, one a line on stdin, as one line.
 joined() { cut -d '|' -f 1 | paste -s -d ',' - | sed 's/,/, /g'; }
@@ -115,6 +116,7 @@ llvm-symbolizer|has llvm-symbolizer|llvm|llvm
 clang-format|has clang-format|clang-format|clang-format
 shellcheck|has shellcheck|shellcheck|shellcheck
 nm and strip|has nm|binutils|
+Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"
 needs_peers='Python virtual environments|probe_venv|python3-venv|'
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* metrics_print metrics|lanes|page: what those routes answer after some requests to an engine with
- * simulated lanes, on stdout, for the tests that parse it. One model has a name that needs
- * escapes. */
+ * simulated lanes, on stdout (before the page its headers), for the tests that parse it. One model
+ * has a name that needs escapes. */
 #include <stdio.h>
 #include <string.h>
 
@@ -66,19 +66,24 @@ static bool fill(server_stats *stats, const server_catalog *catalog) {
 static bool print_answer(const char *what, const server_catalog *catalog) {
     server_answer_function *answer = strcmp(what, "metrics") == 0 ? server_metrics_answer
                                      : strcmp(what, "lanes") == 0 ? server_lanes_answer
+                                     : strcmp(what, "page") == 0  ? server_dashboard_answer
                                                                   : NULL;
     if (answer == NULL) return false;
     tandem_arena arena;
     tandem_buffer out;
+    tandem_buffer headers;
     tandem_error err = {0};
     tandem__arena_init(&arena, (size_t)4 << 20);
     tandem__buffer_init(&out, (size_t)4 << 20);
-    server_ask ask = {.arena = &arena, .catalog = catalog};
+    tandem__buffer_init(&headers, (size_t)64 << 10);
+    server_ask ask = {.arena = &arena, .catalog = catalog, .more_headers = &headers};
     const bool is_ok = answer(&ask, NULL, &out, &err) == TANDEM_OK;
+    if (headers.len > 0) (void)fwrite(headers.ptr, 1, headers.len, stdout);
     if (is_ok)
         (void)fwrite(out.ptr, 1, out.len, stdout);
     else
         (void)fprintf(stderr, "%s\n", err.message);
+    tandem__buffer_deinit(&headers);
     tandem__buffer_deinit(&out);
     tandem__arena_deinit(&arena);
     return is_ok;
