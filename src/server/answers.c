@@ -2,12 +2,14 @@
 #include "server/answers.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/json_text.h"
 #include "server/fields.h"
+#include "tandem/metrics.h"
 
 tandem_status server_push(tandem_buffer *out, const char *text, tandem_error *err) {
     return tandem__buffer_push(out, text, strlen(text), err);
@@ -33,6 +35,37 @@ tandem_status server_push_float(tandem_buffer *out, float value, tandem_error *e
     return tandem__json_text_join(out, &value, 1, ',', err);
 }
 
+static tandem_status push_children(tandem_buffer *out, const tandem_json *node, tandem_error *err) {
+    const bool is_object = node->kind == TANDEM_JSON_OBJECT;
+    TANDEM_TRY(server_push(out, is_object ? "{" : "[", err));
+    for (const tandem_json *child = node->first; child != NULL; child = child->next) {
+        if (child != node->first) TANDEM_TRY(server_push(out, ",", err));
+        if (is_object) {
+            TANDEM_TRY(tandem__json_text_string(out, child->key, err));
+            TANDEM_TRY(server_push(out, ":", err));
+        }
+        TANDEM_TRY(server_push_json(out, child, err)); // as deep as TANDEM_JSON_DEPTH_MAX
+    }
+    return server_push(out, is_object ? "}" : "]", err);
+}
+
+tandem_status server_push_json(tandem_buffer *out, const tandem_json *node, tandem_error *err) {
+    switch (node->kind) {
+    case TANDEM_JSON_NULL:
+        return server_push(out, "null", err);
+    case TANDEM_JSON_BOOL:
+        return server_push(out, node->count != 0 ? "true" : "false", err);
+    case TANDEM_JSON_NUMBER:
+        return tandem__buffer_push(out, node->text.ptr, node->text.len, err);
+    case TANDEM_JSON_STRING:
+        return tandem__json_text_string(out, node->text, err);
+    case TANDEM_JSON_ARRAY:
+    case TANDEM_JSON_OBJECT:
+        return push_children(out, node, err);
+    }
+    return TANDEM_OK;
+}
+
 tandem_status server_header_int(server_ask *ask, const char *name, int64_t value,
                                 tandem_error *err) {
     if (ask->more_headers == NULL) return TANDEM_OK;
@@ -55,6 +88,11 @@ int64_t server_tokens(const tandem_result *result) {
     int64_t tokens = 0;
     for (size_t i = 0; i < result->count; i++) tokens += result->texts[i].tokens;
     return tokens;
+}
+
+bool server_model_is_ready(const server_catalog *catalog, const server_model *model) {
+    if (catalog->is_draining != NULL && atomic_load(catalog->is_draining)) return false;
+    return model->engine != NULL && tandem_engine_is_ready(model->engine);
 }
 
 typedef struct ranked {

@@ -20,6 +20,10 @@ tandem_status server_push_string(tandem_buffer *out, const char *text,
 tandem_status server_push_float(tandem_buffer *out, float value,
                                 tandem_error *err) TANDEM_NODISCARD;
 
+/* A tree as text again. */
+tandem_status server_push_json(tandem_buffer *out, const tandem_json *node,
+                               tandem_error *err) TANDEM_NODISCARD;
+
 /* `name: value` among the answer's headers. */
 tandem_status server_header_int(server_ask *ask, const char *name, int64_t value,
                                 tandem_error *err) TANDEM_NODISCARD;
@@ -34,6 +38,9 @@ const float *server_vector(const tandem_result *result, size_t i);
 
 /* Of all its texts, whether computed now or known before. */
 int64_t server_tokens(const tandem_result *result);
+
+/* Whether a lane has computed for the model of late, and the server takes work. */
+bool server_model_is_ready(const server_catalog *catalog, const server_model *model);
 
 /* Whether a writer should hand over what it has. */
 static inline bool server_slice_is_full(const tandem_buffer *out) {

@@ -7,9 +7,12 @@
  *
  * New route? Also: openapi.json, and docs/server.md. */
 #include "server/health.h"
+#include "server/kserve.h"
 #include "server/metrics.h"
+#include "server/routes_cohere.h"
 #include "server/routes_openai.h"
 #include "server/routes_tei.h"
+#include "server/usage_route.h"
 
 /* clang-format off */
 static const server_route routes[] = {
@@ -32,16 +35,43 @@ static const server_route routes[] = {
      .read = server_tei_task_read,       .write = server_tei_task_write},
     {"POST", "/embeddings",   SERVER_API_OPENAI,
      .read = server_openai_read_lenient, .write = server_openai_write},
+    {"POST", "/tokenize",     SERVER_API_TEI, .answer = server_tei_tokenize_answer},
+    {"POST", "/decode",       SERVER_API_TEI, .answer = server_tei_decode_answer},
+    {"GET",  "/info",         SERVER_API_TEI, .answer = server_tei_info_answer},
+    {"GET",  "/health",       SERVER_API_TEI, .is_public = true,
+     .answer = server_tei_health_answer},
+    {"GET",  "/ping",         SERVER_API_TEI, .is_public = true,
+     .answer = server_tei_health_answer},
     /* OpenAI. */
     {"POST", "/v1/embeddings", SERVER_API_OPENAI,
      .read = server_openai_read,         .write = server_openai_write},
     {"GET",  "/v1/models",         SERVER_API_OPENAI, .answer = server_models_answer},
     {"GET",  "/v1/models/{model}", SERVER_API_OPENAI, .answer = server_model_answer},
+    /* Cohere, Jina. */
+    {"POST", "/v1/rerank", SERVER_API_COHERE,
+     .read = server_cohere_read, .write = server_cohere_write},
+    {"POST", "/v2/rerank", SERVER_API_COHERE,
+     .read = server_cohere_read, .write = server_cohere_write},
+    /* Open Inference Protocol; {model} may go on with /versions/1. */
+    {"GET",  "/v2",                        SERVER_API_KSERVE, .answer = kserve_server_answer},
+    {"GET",  "/v2/health/live",            SERVER_API_KSERVE, .is_public = true,
+     .answer = kserve_live_answer},
+    {"GET",  "/v2/health/ready",           SERVER_API_KSERVE, .is_public = true,
+     .answer = kserve_ready_answer},
+    {"POST", "/v2/repository/index",       SERVER_API_KSERVE, .answer = kserve_index_answer},
+    {"POST", "/v2/models/{model}/infer",   SERVER_API_KSERVE,
+     .read_bytes = kserve_infer_read,      .write = kserve_infer_write},
+    {"GET",  "/v2/models/stats",           SERVER_API_KSERVE, .answer = kserve_stats_answer},
+    {"GET",  "/v2/models/{model}/stats",   SERVER_API_KSERVE, .answer = kserve_stats_answer},
+    {"GET",  "/v2/models/{model}/config",  SERVER_API_KSERVE, .answer = kserve_config_answer},
+    {"GET",  "/v2/models/{model}/ready",   SERVER_API_KSERVE, .answer = kserve_model_ready_answer},
+    {"GET",  "/v2/models/{model}",         SERVER_API_KSERVE, .answer = kserve_model_answer},
     /* Ours. */
     {"GET",  "/ready",   SERVER_API_OWN, .is_public = true, .answer = server_ready_answer},
     {"GET",  "/metrics", SERVER_API_OWN, .is_public = true, .answer = server_metrics_answer},
     {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
     {"GET",  "/",        SERVER_API_OWN, .is_public = true, .answer = server_dashboard_answer},
+    {"GET",  "/usage",   SERVER_API_OWN, .answer = server_usage_answer},
 };
 /* clang-format on */
 

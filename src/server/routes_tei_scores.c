@@ -186,10 +186,21 @@ static tandem_status read_hub_parameters(server_ask *ask, const tandem_json *bod
     return TANDEM_OK;
 }
 
+/* Without a name, the first that has several labels; else a reranker will do. */
+static tandem_status read_classifier(server_ask *ask, const tandem_json *body, tandem_error *err) {
+    const server_catalog *catalog = ask->catalog;
+    for (size_t i = 0; server_field(body, "model") == NULL && i < catalog->count; i++) {
+        if (catalog->models[i].info.labels < 2) continue;
+        ask->model = &catalog->models[i];
+        return TANDEM_OK;
+    }
+    return server_read_model(ask, body, SERVER_NEED_CLASSIFY, err);
+}
+
 tandem_status server_tei_predict_read(server_ask *ask, const tandem_json *body, tandem_error *err) {
     server_tei *own = NULL;
     TANDEM_TRY(server_tei_begin(ask, body, &own, err));
-    TANDEM_TRY(server_read_model(ask, body, SERVER_NEED_CLASSIFY, err));
+    TANDEM_TRY(read_classifier(ask, body, err));
     TANDEM_TRY(server_read_common(ask, body, err));
     TANDEM_TRY(server_tei_truncation(ask, body, "truncate", "truncation_direction", err));
     TANDEM_TRY(read_raw_scores(ask, body, err));

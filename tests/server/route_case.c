@@ -92,7 +92,7 @@ static tandem_status read(route_case *c, tandem_str body, tandem_error *err) {
     const tandem_json *root = NULL;
     if (route->read_bytes != NULL) return route->read_bytes(&c->ask, body, err);
     if (body.len > 0) {
-        const tandem_status status = tandem__json_parse(body, &c->arena, &root, err);
+        const tandem_status status = tandem__json_parse_strict(body, &c->arena, &root, err);
         if (status != TANDEM_OK) return status;
     }
     if (route->answer != NULL) return route->answer(&c->ask, root, &c->out, err);

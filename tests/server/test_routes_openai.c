@@ -32,18 +32,19 @@ static void test_reads(void **state) {
 
 static void test_answers(void **state) {
     (void)state;
-    route_expect_result("/v1/embeddings", "{\"input\":[\"a\",\"b\"]}", &two,
+    route_expect_result("/v1/embeddings", "{\"model\":\"embedder\",\"input\":[\"a\",\"b\"]}", &two,
                         "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
                         "\"embedding\":[1.0,-2.0,0.5,0.0]},{\"object\":\"embedding\",\"index\":1,"
                         "\"embedding\":[0.25,0.0,0.0,1.0]}],\"model\":\"org/embedder\","
                         "\"usage\":{\"prompt_tokens\":9,\"total_tokens\":9}}");
-    route_expect_result("/v1/embeddings",
-                        "{\"input\":[\"a\",\"b\"],\"encoding_format\":\"base64\"}", &two,
-                        "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
-                        "\"embedding\":\"AACAPwAAAMAAAAA/AAAAAA==\"},{\"object\":\"embedding\","
-                        "\"index\":1,\"embedding\":\"AACAPgAAAAAAAAAAAACAPw==\"}],"
-                        "\"model\":\"org/embedder\","
-                        "\"usage\":{\"prompt_tokens\":9,\"total_tokens\":9}}");
+    route_expect_result(
+        "/v1/embeddings",
+        "{\"model\":\"embedder\",\"input\":[\"a\",\"b\"],\"encoding_format\":\"base64\"}", &two,
+        "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
+        "\"embedding\":\"AACAPwAAAMAAAAA/AAAAAA==\"},{\"object\":\"embedding\","
+        "\"index\":1,\"embedding\":\"AACAPgAAAAAAAAAAAACAPw==\"}],"
+        "\"model\":\"org/embedder\","
+        "\"usage\":{\"prompt_tokens\":9,\"total_tokens\":9}}");
 }
 
 static void refuses(const char *body, int code, const char *error) {
@@ -52,28 +53,28 @@ static void refuses(const char *body, int code, const char *error) {
 
 static void test_refusals(void **state) {
     (void)state;
-    refuses("{\"input\":\"a\",\"foo\":1}", 400,
-            "{\"error\":{\"message\":\"Unrecognized request argument supplied: foo\","
-            "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}");
+    route_expect("POST", "/v1/embeddings", "{\"input\":\"a\"}", 400,
+                 "{\"error\":{\"message\":\"model: missing, expected a model's name\","
+                 "\"type\":\"invalid_request_error\",\"param\":\"model\",\"code\":null}}");
     refuses(
-        "{\"input\":{}}", 400,
+        "{\"model\":\"embedder\",\"input\":{}}", 400,
         "{\"error\":{\"message\":\"input: an object of 0, expected a string, a list of strings, "
         "token ids or a list of token id lists\",\"type\":\"invalid_request_error\","
         "\"param\":\"input\",\"code\":null}}");
-    refuses("{\"input\":[\"a\",\"\"]}", 400,
+    refuses("{\"model\":\"embedder\",\"input\":[\"a\",\"\"]}", 400,
             "{\"error\":{\"message\":\"`input[1]` cannot be empty\","
             "\"type\":\"invalid_request_error\",\"param\":\"input[1]\",\"code\":null}}");
     refuses("{\"input\":\"a\",\"model\":\"gpt\"}", 404,
             "{\"error\":{\"message\":\"no model is called \\\"gpt\\\"; there are: org/embedder, "
             "org/sparse, org/reranker, org/classifier\",\"type\":\"invalid_request_error\","
             "\"param\":\"model\",\"code\":\"model_not_found\"}}");
-    refuses("{\"input\":\"a\",\"encoding_format\":\"hex\"}", 400,
+    refuses("{\"model\":\"embedder\",\"input\":\"a\",\"encoding_format\":\"hex\"}", 400,
             "{\"error\":{\"message\":\"encoding_format: \\\"hex\\\", expected float or base64\","
             "\"type\":\"invalid_request_error\",\"param\":\"encoding_format\",\"code\":null}}");
-    refuses("{\"input\":\"a\",\"dimensions\":0}", 400,
+    refuses("{\"model\":\"embedder\",\"input\":\"a\",\"dimensions\":0}", 400,
             "{\"error\":{\"message\":\"dimensions: 0, expected an integer from 1 to 4\","
             "\"type\":\"invalid_request_error\",\"param\":\"dimensions\",\"code\":null}}");
-    refuses("{\"input\":[[9906,11]]}", 400,
+    refuses("{\"model\":\"embedder\",\"input\":[[9906,11]]}", 400,
             "{\"error\":{\"message\":\"input[0][0]: 9906, expected a token id from 0 to 99; ids of "
             "another tokenizer, such as tiktoken's, mean nothing to org/embedder: send texts\","
             "\"type\":\"invalid_request_error\",\"param\":\"input[0][0]\",\"code\":null}}");
@@ -85,7 +86,8 @@ static void test_item_limit(void **state) {
     route_begin(&c);
     tandem_buffer body;
     tandem__buffer_init(&body, 1 << 20);
-    assert_int_equal(tandem__buffer_push(&body, "{\"input\":[\"a\"", 13, NULL), 0);
+    assert_int_equal(
+        tandem__buffer_push(&body, "{\"model\":\"embedder\",\"input\":[\"a\"", 32, NULL), 0);
     for (int i = 1; i < 2049; i++)
         assert_int_equal(tandem__buffer_push(&body, ",\"a\"", 4, NULL), 0);
     assert_int_equal(tandem__buffer_push(&body, "]}", 2, NULL), 0);
@@ -131,7 +133,8 @@ static void test_errors_of_the_server(void **state) {
     (void)state;
     route_case c;
     route_begin(&c);
-    assert_true(route_ask(&c, "POST", "/v1/embeddings", TANDEM_STR("{\"input\":\"a\"}")));
+    assert_true(route_ask(&c, "POST", "/v1/embeddings",
+                          TANDEM_STR("{\"model\":\"embedder\",\"input\":\"a\"}")));
     const tandem_error busy = {.status = TANDEM_CAPACITY, .message = "too much waits"};
     assert_int_equal(server_error_write(&c.ask, &busy, &c.out), 429);
     assert_int_equal(tandem__buffer_push(&c.out, "", 1, NULL), 0);
