@@ -34,6 +34,8 @@ typedef struct server_model {
     tandem_engine *engine;
     const tandem_tokenizer *tokenizer;
     tandem_model_info info;
+    tandem_lane_info lanes[TANDEM_LANES_MAX];
+    int32_t lane_count;
     size_t index; /* in the catalog */
 } server_model;
 

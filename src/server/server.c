@@ -13,6 +13,8 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/keys.h"
+#include "server/ledger.h"
 #include "server/server_internal.h"
 #include "tandem/version.h"
 
@@ -58,10 +60,9 @@ static tandem_status open_models(server_state *server, tandem_error *err) {
         if (from->served_name != NULL) model->aliases[model->alias_count++] = from->name;
         for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)
             model->aliases[model->alias_count++] = from->aliases[k];
-        tandem_lane_info lanes[TANDEM_LANES_MAX];
-        const int count = tandem_lanes(model->engine, lanes);
-        for (int k = 0; k < count && model->dtype == NULL; k++) {
-            if (lanes[k].is_open) model->dtype = lanes[k].dtype;
+        model->lane_count = tandem_lanes(model->engine, model->lanes);
+        for (int k = 0; k < model->lane_count && model->dtype == NULL; k++) {
+            if (model->lanes[k].is_open) model->dtype = model->lanes[k].dtype;
         }
         if (model->dtype == NULL) model->dtype = "";
         (void)tandem_engine_is_ready(model->engine); // begins to probe
@@ -87,9 +88,31 @@ static void fill_defaults(server_options *options) {
     if (options->engine.cache_bytes < 0) options->engine.cache_bytes = 0;
 }
 
+/* An address that only this machine can reach. */
+static bool is_own_machine(const char *host) {
+    return host == NULL || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           strncmp(host, "127.", 4) == 0;
+}
+
+static tandem_status open_keys(server_state *server, tandem_error *err) {
+    const server_options *options = &server->options;
+    const server_config *config = options->config;
+    const bool has_keys =
+        config != NULL && (config->api_key != NULL || config->tenants_path != NULL);
+    if (has_keys) TANDEM_TRY(server_keys_open(config, &server->catalog.keys, err));
+    if (!has_keys && !options->is_open && !is_own_machine(options->host))
+        return TANDEM_FAIL(err, PERMISSION,
+                           "host: \"%s\" can be reached from other machines and no keys are "
+                           "configured; give --api-key, --keys-file, or --open to serve anybody",
+                           options->host);
+    if (options->ledger_path == NULL) return TANDEM_OK;
+    return server_ledger_open(options->ledger_path, &server->catalog.ledger, err);
+}
+
 static tandem_status open_server(server_state *server, tandem_error *err) {
     const server_options *options = &server->options;
     TANDEM_TRY(server_stats_create(&server->catalog.stats, err));
+    TANDEM_TRY(open_keys(server, err));
     TANDEM_TRY(open_models(server, err));
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     const int32_t threads = processors < 8 ? 1 : (int32_t)(processors / 8);
@@ -109,6 +132,8 @@ static void close_server(server_state *server) {
     server_workers_close(server->workers);
     http_server_close(server->http);
     close_models(server);
+    server_keys_close(server->catalog.keys);
+    server_ledger_close(server->catalog.ledger);
     server_stats_destroy(server->catalog.stats);
 }
 
@@ -139,6 +164,8 @@ static tandem_status serve(server_state *server, const sigset_t *signals, tandem
     int number = 0;
     do {
         number = sigwaitinfo(signals, NULL);
+        if (number == SIGHUP && server->catalog.keys != NULL)
+            server_keys_reload(server->catalog.keys);
     } while (!is_over(number));
     drain(server, signals);
     return TANDEM_OK;

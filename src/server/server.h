@@ -33,8 +33,9 @@ typedef struct server_options {
     double drain_s;               /* what is under way may take after SIGTERM; 30 */
     const char *cors_origin;      /* NULL = no cross-origin requests */
     bool refuse_long;             /* a text over the model's length is an error unless asked */
-    const char *tokens_path;      /* tenants and their keys; NULL = everybody may ask */
-    const char *ledger_path;      /* usage; NULL = not kept */
+    const struct server_config *config; /* tenants and keys; NULL = everybody may ask */
+    const char *ledger_path;            /* usage; NULL = not kept */
+    bool is_open;                       /* ... from other machines as well */
 } server_options;
 
 /* Opens models and sockets, says on stderr where it listens, serves until SIGTERM or SIGINT, and

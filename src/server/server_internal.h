@@ -71,6 +71,9 @@ typedef struct server_work {
     int32_t busy;          /* functions up the stack that still look at it */
     bool is_working;       /* a worker has it */
     bool is_flying;        /* the call is under way, known to this loop */
+    bool is_admitted;      /* counts in its tenant's bucket */
+    bool is_over_rate;     /* ... or did not fit there */
+    int64_t estimate;      /* tokens that were taken from the bucket */
     bool is_routed;        /* ask.route is of the table, not made up for the error's form */
     bool is_over;          /* ... has ended, perhaps before this loop knew it */
     bool has_call;         /* the call is to be closed */
@@ -92,6 +95,15 @@ void server_work_fail(server_work *work);
  * exchange back once nothing needs it any more. */
 void server_work_enter(server_work *work);
 void server_work_leave(server_work *work);
+
+/* work_account.c. Finds the tenant by the request's key. False: work->err says what is wrong. */
+bool server_work_identify(server_work *work);
+/* Holds the request against its tenant's tier: any thread, before it is submitted; for each text of
+ * a stream. */
+tandem_status server_work_admit(server_work *work, uint64_t *retry_ns,
+                                tandem_error *err) TANDEM_NODISCARD;
+/* The end: statistics, ledger, the tenant's bucket. Once a request. */
+void server_work_account(server_work *work, bool is_gone);
 
 /* work_names.c: the request's id and trace, from its headers or new. */
 void server_work_name(server_work *work);

@@ -38,6 +38,7 @@ struct server_stream {
     tandem_arena arena; /* of the piece being read */
     tandem_buffer text; /* ... its JSON */
     tandem_buffer held; /* a piece that the engine had no room for */
+    bool is_paid;       /* ... its tenant's bucket had */
     stream_item items[FLYING_MAX];
     stream_item *free_items;
     bool is_item_flying[FLYING_MAX];
@@ -250,10 +251,13 @@ static bool start(server_work *work, tandem_str piece) {
     item->flight.done = on_item;
     item->index = stream->next_index;
     const bool is_read = status == TANDEM_OK;
-    if (is_read)
+    if (is_read && !stream->is_paid) status = server_work_admit(work, &retry_ns, &err);
+    stream->is_paid = status == TANDEM_OK;
+    if (stream->is_paid)
         status = tandem_queue_submit(work->loop->queue, work->ask.model->engine, &work->ask.request,
                                      &item->flight, &item->call, &retry_ns, &err);
     if (is_read && status == TANDEM_CAPACITY && retry_ns > 0) return false;
+    stream->is_paid = false;
     stream->next_index++;
     if (status != TANDEM_OK) {
         begin(work, NULL);

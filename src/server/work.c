@@ -14,7 +14,6 @@
 #define LARGE_BYTES_MAX  ((int64_t)256 << 20) /* of larger bodies together */
 #define OUT_BYTES_MAX    ((size_t)1 << 30)
 #define GATE_NS          ((uint64_t)4000000)
-#define CLIENT_LEFT      499 /* nginx's code for it */
 #define BODY_WORD        "the request's body"
 
 /* Errors of requests that have no route take the form of the API that they seem to want. */
@@ -209,6 +208,7 @@ static tandem_status read_and_submit(server_work *work) {
     server_ask *ask = &work->ask;
     TANDEM_TRY(read_body(work));
     TANDEM_TRY(server_work_options(work, &work->err));
+    TANDEM_TRY(server_work_admit(work, &work->retry_ns, &work->err));
     return tandem_queue_submit(work->loop->queue, ask->model->engine, &ask->request, &work->flight,
                                &work->call, &work->retry_ns, &work->err);
 }
@@ -219,7 +219,9 @@ static void submitted(server_work *work, tandem_status status) {
         if (work->is_flying && work->exchange->is_ended) tandem_call_cancel(work->call);
         return;
     }
-    if (status == TANDEM_CAPACITY && work->retry_ns > 0) shut_gate(work);
+    const bool is_server_full = status == TANDEM_CAPACITY && work->retry_ns > 0;
+    if (is_server_full && !work->is_over_rate) shut_gate(work);
+    if (is_server_full) work->ask.http_code = 429;
     if (!work->exchange->is_ended) server_work_fail(work);
 }
 
@@ -333,36 +335,6 @@ static void on_drained(http_exchange *exchange) {
     server_work_leave(work);
 }
 
-/* The request enters the statistics. */
-static void account(server_work *work, bool is_gone) {
-    const http_exchange *exchange = work->exchange;
-    server_stats *stats = work->loop->server->catalog.stats;
-    server_sample *sample = &work->sample;
-    const server_ask *ask = &work->ask;
-    server_stats_change(stats, SERVER_GAUGE_REQUESTS, -1);
-    if (work->stream != NULL) server_stats_change(stats, SERVER_GAUGE_STREAMS, -1);
-    if (is_gone) server_stats_count(stats, SERVER_EVENT_LEFT);
-    sample->route = work->is_routed ? ask->route : NULL;
-    sample->model = ask->model;
-    sample->http_code = is_gone ? CLIENT_LEFT : exchange->code;
-    sample->fault =
-        is_gone ? SERVER_FAULT_DROPPED : server_fault_of(work->err.status, exchange->code);
-    sample->priority = ask->request.priority;
-    sample->is_single = ask->request.count == 1;
-    sample->is_fallback = work->result != NULL && ask->request.lane != NULL &&
-                          strcmp(ask->request.lane, "auto") != 0 &&
-                          strcmp(ask->request.lane, work->result->lane) != 0;
-    sample->total_ns = tandem__clock_ns() - exchange->started_ns;
-    sample->bytes_in = (uint64_t)exchange->body_bytes;
-    sample->bytes_out = (uint64_t)exchange->sent_bytes;
-    if (work->result != NULL) {
-        server_sample_of_result(sample, work->result);
-        for (size_t i = 0; ask->request.texts != NULL && i < ask->request.count; i++)
-            sample->characters += ask->request.texts[i].len;
-    }
-    server_stats_add(stats, sample);
-}
-
 static void on_event(void *context, http_event event) {
     const server_state *server = context;
     server_stats *stats = server->catalog.stats;
@@ -390,7 +362,7 @@ static void on_ended(http_exchange *exchange, bool is_gone) {
         return;
     }
     server_work_enter(work);
-    account(work, is_gone);
+    server_work_account(work, is_gone);
     if (work->large_bytes > 0)
         atomic_fetch_sub(&work->loop->server->large_bytes, work->large_bytes);
     if (work->stream != NULL) server_stream_ended(work);
@@ -438,6 +410,10 @@ static bool find_route(server_work *work) {
 /* What can be said before the body is there. */
 static void admit(server_work *work) {
     if (!find_route(work)) return;
+    if (!server_work_identify(work)) {
+        server_work_fail(work);
+        return;
+    }
     if (has_read(work->ask.route) && is_gate_shut(work)) {
         server_work_fail(work);
         return;
@@ -460,6 +436,7 @@ static void on_head(void *context, http_exchange *exchange) {
     work->flight.done = on_done;
     work->ask = (server_ask){.arena = &exchange->arena,
                              .catalog = &server->catalog,
+                             .query = head->query,
                              .accept = http_head_get(head, "Accept"),
                              .content_type = http_head_get(head, "Content-Type"),
                              .inference_header_length =
