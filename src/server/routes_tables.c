@@ -72,7 +72,6 @@ static const server_route routes[] = {
     {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
     {"GET",  "/usage",   SERVER_API_OWN, .answer = server_usage_answer},
     {"GET",  "/",        SERVER_API_OWN, .is_public = true, .answer = server_dashboard_answer},
-    {"GET",  "/usage",   SERVER_API_OWN, .answer = server_usage_answer},
 };
 /* clang-format on */
 
