@@ -87,12 +87,14 @@ probe_gcc_sanitizers() {
 probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
+probe_promtool() { "$(dirname "$0")/promtool.sh" --find; }
 probe_chromium() { python3 -B "$(dirname "$0")/../tests/server/browser.py"; }
 
 # Names of needs, one a line on stdin, as one line.
 joined() { cut -d '|' -f 1 | paste -s -d ',' - | sed 's/,/, /g'; }
 
-# A need: what a reader calls it | how it is probed | Debian packages | Homebrew formulas.
+# A need: what a reader calls it | how it is probed | Debian packages | Homebrew formulas. A package
+# +NAME is not installed: tools/NAME.sh --fetch unpacks what is needed of it.
 needs_build='C compiler|probe_c|gcc libc6-dev|
 C++ compiler (headers are tried from C++)|probe_cxx|g++|
 CMake 3.25 or newer|probe_cmake|cmake|cmake
@@ -117,6 +119,7 @@ clang-format|has clang-format|clang-format|clang-format
 shellcheck|has shellcheck|shellcheck|shellcheck
 nm and strip|has nm|binutils|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
+promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
 Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"
 needs_peers='Python virtual environments|probe_venv|python3-venv|'
 
@@ -142,22 +145,28 @@ fail() {
 }
 
 install_debian() {
-    local packages log as_root=()
-    packages=$(packages_of_column 2)
+    local packages unpacked log as_root=()
+    packages=$(packages_of_column 2 | tr ' ' '\n' | grep -v '^+' | tr '\n' ' ')
+    unpacked=$(packages_of_column 2 | tr ' ' '\n' | sed -n 's/^+//p')
     if [ "$(id -u)" != 0 ]; then
         has sudo || fail "needs root to install: apt-get install $packages"
         as_root=(sudo)
     fi
-    echo "Installing by apt: $packages"
+    [ -z "${packages// /}" ] || echo "Installing by apt: $packages"
+    [ -z "$unpacked" ] || echo "Unpacking into the cache: $unpacked"
     log=$(mktemp)
     "${as_root[@]}" apt-get update -q </dev/null >"$log" 2>&1 ||
         echo "apt-get update failed; trying with the lists there are" >&2
     # shellcheck disable=SC2086 # a list of words
-    if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    if [ -n "${packages// /}" ] && ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends $packages </dev/null >>"$log" 2>&1; then
         tail -n 20 "$log" >&2
         fail "apt-get failed ($log); needed: $packages"
     fi
+    local name
+    for name in $unpacked; do
+        "$(dirname "$0")/$name.sh" --fetch >>"$log" 2>&1 || fail "tools/$name.sh failed ($log)"
+    done
     rm -f "$log"
 }
 

@@ -129,7 +129,7 @@ static void add_target(lanes_text *text, const tandem_target *target) {
 
 static void add_engine(lanes_text *text, const server_model_view *view) {
     const tandem_metrics *metrics = &view->metrics;
-    add_bool(text, "ready", metrics->is_ready);
+    add_bool(text, "ready", view->is_ready);
     add_count(text, "waiting", metrics->waiting);
     add_count(text, "waiting_tokens", metrics->waiting_tokens);
     add_number(text, "texts_per_s", metrics->texts_per_s);
@@ -211,6 +211,11 @@ static void add_server(lanes_text *text, const server_overview *overview) {
         const uint64_t count = server_read(&stats->faults[f]);
         if (count > 0) add_count(text, server_fault_word((server_fault)f), (int64_t)count);
     }
+    close_with(text, "}");
+    add_bool(text, "draining", overview->is_draining);
+    open_with(text, "ledger", "{");
+    add_bool(text, "kept", overview->has_ledger);
+    add_text(text, "fault", overview->ledger_fault);
     close_with(text, "}");
     open_with(text, "machine", "{");
     add_text(text, "processor", overview->machine.processor);

@@ -50,7 +50,7 @@
     X(lanes_shared, "gauge", "1 while latency lanes take any work.",                               \
       view->metrics.is_everything_open)                                                            \
     X(ready, "gauge", "1 if a lane has computed something within the last half minute.",           \
-      view->metrics.is_ready)
+      view->is_ready)
 
 #define LANE_FAMILIES(X)                                                                           \
     X(available, "gauge", "1 if this machine has the lane.", lane->info.is_available)              \
@@ -374,10 +374,30 @@ static void write_process(server_prom *prom, const server_overview *overview) {
     if (process->open_files >= 0)
         write_one(prom, "process_open_fds", "gauge", "Files and sockets that it has open.",
                   (double)process->open_files);
+    write_one(prom, "tandem_draining", "gauge", "1 while the server stops and takes no more work.",
+              overview->is_draining);
     if (overview->machine.memory_available_bytes >= 0)
         write_one(prom, "tandem_memory_available_bytes", "gauge",
                   "Memory that the machine or the control group has left.",
                   (double)overview->machine.memory_available_bytes);
+}
+
+static void write_ledger(server_prom *prom, const server_overview *overview) {
+    const server_ledger_state *ledger = &overview->ledger;
+    if (!overview->has_ledger) return;
+    write_one(prom, "tandem_ledger_fault", "gauge", "1 while usage cannot be written to its file.",
+              overview->ledger_fault[0] != '\0');
+    write_one(prom, "tandem_ledger_entered_total", "counter", "Requests that were entered.",
+              (double)ledger->entered);
+    write_one(prom, "tandem_ledger_written_total", "counter", "Requests that are in the file.",
+              (double)ledger->written);
+    write_one(prom, "tandem_ledger_merged_total", "counter",
+              "Requests whose tenant and model were lost because the file could not be written.",
+              (double)ledger->merged);
+    write_one(prom, "tandem_ledger_failures_total", "counter", "Writes that failed.",
+              (double)ledger->failures);
+    write_one(prom, "tandem_ledger_waiting_rows", "gauge", "Sums that wait to be written.",
+              (double)ledger->rows);
 }
 
 tandem_status server_metrics_answer(server_ask *ask, const tandem_json *body, tandem_buffer *out,
@@ -395,6 +415,7 @@ tandem_status server_metrics_answer(server_ask *ask, const tandem_json *body, ta
     write_reasons(&prom, &overview);
     write_targets(&prom, &overview);
     write_http(&prom, &overview);
+    write_ledger(&prom, &overview);
     server_metrics_tei(&prom, &overview);
     return prom.status;
 }

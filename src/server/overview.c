@@ -81,6 +81,7 @@ static void view_model(const server_stats *stats, uint64_t now_ns, server_model_
     TANDEM_ASSERT(view->model->index < SERVER_MODELS_MAX);
     view->stats = &stats->models[view->model->index];
     tandem_engine_metrics(view->model->engine, &view->metrics);
+    view->is_ready = tandem_engine_is_ready(view->model->engine);
     server_recent_sum all = {.total = 0};
     for (int b = 0; b < TANDEM_BANDS; b++) {
         server_recent_sum sum = {.total = 0};
@@ -111,6 +112,13 @@ tandem_status server_overview_make(const server_catalog *catalog, tandem_arena *
     }
     tandem__process_describe(&overview->process);
     tandem_machine_describe(&overview->machine);
+    overview->is_draining = catalog->is_draining != NULL && atomic_load(catalog->is_draining);
+    overview->has_ledger = catalog->ledger != NULL;
+    if (overview->has_ledger) {
+        (void)server_ledger_fault(catalog->ledger, overview->ledger_fault,
+                                  sizeof overview->ledger_fault);
+        server_ledger_describe(catalog->ledger, &overview->ledger);
+    }
     overview->uptime_s = (int64_t)time(NULL) - catalog->stats->started_s;
     return TANDEM_OK;
 }

@@ -4,12 +4,14 @@
 #ifndef TANDEM_SERVER_OVERVIEW_H
 #define TANDEM_SERVER_OVERVIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/process.h"
 #include "server/catalog.h"
+#include "server/ledger.h"
 #include "server/stats_state.h"
 #include "tandem/engine.h"
 #include "tandem/metrics.h"
@@ -40,6 +42,7 @@ typedef struct server_model_view {
     server_minute minute;
     server_minute bands[TANDEM_BANDS];
     uint64_t failed; /* with 500 and over, the last minute */
+    bool is_ready;
 } server_model_view;
 
 typedef struct server_overview {
@@ -49,6 +52,10 @@ typedef struct server_overview {
     tandem_process process;
     tandem_machine machine;
     int64_t uptime_s;
+    bool is_draining;
+    bool has_ledger;
+    char ledger_fault[240]; /* why usage cannot be written; "" = it can */
+    server_ledger_state ledger;
 } server_overview;
 
 /* Everything in `arena`; TANDEM_MEMORY. Any thread. */

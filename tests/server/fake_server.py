@@ -131,6 +131,7 @@ class State:
                     "http": {"connections": 64 if self.load else 1, "connections_max": 10000,
                              "requests": 5, "streams": 1, "clients_left": 0, "bytes_in": 84_000_000,
                              "bytes_out": 910_000_000},
+                    "draining": False, "ledger": {"kept": True, "fault": ""},
                     "errors": {"validation": 3} if self.load else {},
                     "machine": {"processor": "Apple M3 Max", "kernels": "neon", "processors": 16,
                                 "memory_bytes": 64 << 30, "memory_available_bytes": 40 << 30,
@@ -194,7 +195,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, vectors, {
             "X-Tandem-Lane": lane if asked else "ane",
             "X-Tandem-Reason": "asked for" if asked else "earliest predicted finish",
-            "Server-Timing": "tokenize;dur=0.042, queue;dur=0.310, infer;dur=2.713"})
+            "Server-Timing": "tokenize;dur=0.042, queue;dur=0.310, infer;dur=2.713, "
+                             "total;dur=3.310"})
 
 
 def serve(port=0, page=page_of_file):

@@ -8,9 +8,11 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "server/ledger.h"
 #include "server/metrics.h"
 #include "server/stats.h"
 #include "support/sim_lanes.h"
+#include "support/temp_folder.h"
 
 #define REQUESTS 60
 
@@ -90,18 +92,28 @@ static bool print_answer(const char *what, const server_catalog *catalog) {
 }
 
 int main(int argc, char **argv) {
+    char folder[256];
+    char file[300];
     server_stats *stats = NULL;
-    if (argc != 2 || server_stats_create(&stats, NULL) != TANDEM_OK) return 2;
+    server_ledger *ledger = NULL;
+    folder_make(folder);
+    (void)snprintf(file, sizeof file, "%s/usage.sqlite", folder);
+    if (argc != 2 || server_ledger_open(file, &ledger, NULL) != TANDEM_OK ||
+        server_stats_create(&stats, NULL) != TANDEM_OK)
+        return 2;
     tandem_engine *engine = sim_engine_open((double[]){300, 600, -1}, NULL);
     server_catalog catalog = {.models = {{.name = "org/model", .engine = engine, .index = 0},
                                          {.name = "a\\b \"c\"\nd", .engine = engine, .index = 1}},
                               .count = 2,
                               .limits = {.connections = 1000},
                               .version = "1.2.3",
-                              .stats = stats};
+                              .stats = stats,
+                              .ledger = ledger};
     for (size_t i = 0; i < catalog.count; i++) tandem_engine_model(engine, &catalog.models[i].info);
     const bool is_ok = fill(stats, &catalog) && print_answer(argv[1], &catalog);
     tandem_engine_close(engine);
+    server_ledger_close(ledger);
     server_stats_destroy(stats);
+    folder_remove(folder);
     return is_ok ? 0 : 1;
 }
