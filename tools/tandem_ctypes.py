@@ -37,7 +37,8 @@ class tandem_request(ctypes.Structure):
                 ("tenant", c_text), ("task", ctypes.c_int), ("fallback", ctypes.c_int),
                 ("scoring", ctypes.c_int), ("raw_scores", c_bool), ("skip_normalize", c_bool),
                 ("force_normalize", c_bool), ("refuse_long", c_bool),
-                ("split_long", c_bool), ("replace_invalid", c_bool)]
+                ("split_long", c_bool), ("replace_invalid", c_bool),
+                ("truncate_left", c_bool)]
 
 
 class tandem_result(ctypes.Structure):

@@ -189,6 +189,7 @@ typedef struct tandem_request {
     bool refuse_long;       /* a text over max_length is an error instead of cut */
     bool split_long; /* ... is computed in windows, averaged by their tokens; TANDEM_TASK_EMBED */
     bool replace_invalid; /* bytes that are not UTF-8 become U+FFFD instead of an error */
+    bool truncate_left;   /* what does not fit is cut off the start of a text, prompt first */
 } tandem_request;
 
 typedef struct tandem_text_result {

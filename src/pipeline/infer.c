@@ -218,13 +218,16 @@ static tandem_status check_request(const tandem_engine *engine, const tandem_req
     }
     if (request->id_offsets != NULL &&
         (request->pairs != NULL || request->max_length > 0 || request->refuse_long ||
-         request->split_long || request->replace_invalid)) {
+         request->split_long || request->replace_invalid || request->truncate_left)) {
         return TANDEM_FAIL(err, INVALID,
                            "ids are taken as they are: pairs, max_length, refuse_long, "
-                           "split_long and replace_invalid belong to texts");
+                           "split_long, replace_invalid and truncate_left belong to texts");
     }
     if (request->refuse_long && request->split_long) {
         return TANDEM_FAIL(err, INVALID, "refuse_long and split_long exclude each other");
+    }
+    if (request->split_long && request->truncate_left) {
+        return TANDEM_FAIL(err, INVALID, "truncate_left and split_long exclude each other");
     }
     if (request->split_long && request->task != TANDEM_TASK_EMBED) {
         return TANDEM_FAIL(err, INVALID, "split_long: only texts to be embedded can be split");

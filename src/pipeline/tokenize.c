@@ -69,15 +69,18 @@ static tandem_status store_units(const tokenize_job *job, pipeline_store *store,
     if (job->request->pairs != NULL) {
         TANDEM_TRY(tandem__buffer_push(&store->types, encoding->types, bytes, err));
     }
+    /* Cut at its start, a text has lost that much of its prompt. */
+    const int32_t lost = job->options.truncate_left ? encoding->dropped : 0;
+    const int32_t prompt_tokens = job->prompt_tokens > lost ? job->prompt_tokens - lost : 0;
     for (int32_t w = 0; w < encoding->windows; w++) {
         const int32_t start = encoding->starts[w];
         const int32_t tokens = encoding->starts[w + 1] - start;
-        const bool is_prompted = w == 0 && job->prompt_tokens < tokens;
+        const bool is_prompted = w == 0 && prompt_tokens < tokens;
         const pipeline_unit unit = {.text = text,
                                     .store = store_index,
                                     .id_start = first + (size_t)start,
                                     .tokens = tokens,
-                                    .skip = is_prompted ? job->prompt_tokens : 0};
+                                    .skip = is_prompted ? prompt_tokens : 0};
         TANDEM_TRY(tandem__buffer_push(&store->units, &unit, sizeof unit, err));
     }
     return TANDEM_OK;
@@ -178,6 +181,7 @@ static tandem_status set_options(tokenize_job *job, tandem_error *err) {
     }
     const int32_t length = request->max_length > 0 ? request->max_length : job->engine->max_length;
     job->options.max_length = length;
+    job->options.truncate_left = request->truncate_left;
     if (request->split_long) {
         /* Windows share an eighth, so that no sentence is cut in both of its windows. */
         const int32_t special =

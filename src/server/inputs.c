@@ -79,6 +79,7 @@ static tandem_status read_ids(server_ask *ask, const tandem_json *list, size_t a
                            list->count, length);
     }
     if (list->count > length) inputs->cut++;
+    const size_t skip = inputs->is_cut_left && list->count > length ? list->count - length : 0;
     size_t n = 0;
     for (const tandem_json *item = list->first; item != NULL; item = item->next, n++) {
         int64_t id = -1;
@@ -86,7 +87,7 @@ static tandem_status read_ids(server_ask *ask, const tandem_json *list, size_t a
             const char *name = server_field_item(ask, item_name(ask, inputs, at), n);
             return fail_id(ask, name, item, err);
         }
-        if (n < length) ids[n] = (int32_t)id;
+        if (n >= skip && n - skip < length) ids[n - skip] = (int32_t)id;
     }
     *count = n < length ? n : length;
     inputs->characters += n;

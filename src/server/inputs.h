@@ -13,6 +13,7 @@ typedef struct server_inputs {
     const char *name;      /* "inputs": in errors */
     size_t count_max;      /* besides the server's own bound; 0 = none */
     bool is_cut_to_length; /* token ids beyond the model's length are left out */
+    bool is_cut_left;      /* ... at the start of the list instead of its end */
     bool is_single;        /* out: one text or one list of ids, not in a list */
     size_t characters;     /* out: of all texts; of ids their number */
     size_t cut;            /* out: lists of ids that lost some */

@@ -4,8 +4,7 @@
  *
  * Fields, defaults and error kinds are those of router/src/http/{types,server}.rs at 1.9.3. Fields
  * that it does not know are ignored, as serde does; `model`, `lane`, `priority`, `deadline_ms` and
- * `fallback` are tandem's own. What TEI cannot do is refused where a caller could take a wrong
- * answer for a right one: see truncation_direction. */
+ * `fallback` are tandem's own. */
 #include <math.h>
 
 #include "base/fail.h"
@@ -37,11 +36,8 @@ tandem_status server_tei_truncation(server_ask *ask, const tandem_json *object,
     const tandem_json *value = server_field(object, direction);
     if (!tandem__str_is(side, "left") && !tandem__str_is(side, "Left"))
         return server_field_fail(ask, direction, value, "Left or Right", err);
-    if (!is_cut) return TANDEM_OK;
-    return server_field_fail(ask, direction, value,
-                             "Right: texts are cut at their end only; cut them before they are "
-                             "sent, or say \"truncate\": false",
-                             err);
+    ask->request.truncate_left = true;
+    return TANDEM_OK;
 }
 
 static int64_t to_ms(uint64_t ns) {
@@ -74,11 +70,14 @@ static tandem_status read_inputs(server_ask *ask, const tandem_json *body, serve
     TANDEM_TRY(server_read_common(ask, body, err));
     TANDEM_TRY(server_tei_truncation(ask, body, "truncate", "truncation_direction", err));
     TANDEM_TRY(server_field_word(ask, body, "prompt_name", &ask->request.prompt_name, err));
-    server_inputs inputs = {.name = "inputs", .is_cut_to_length = !ask->request.refuse_long};
+    server_inputs inputs = {.name = "inputs",
+                            .is_cut_to_length = !ask->request.refuse_long,
+                            .is_cut_left = ask->request.truncate_left};
     TANDEM_TRY(server_inputs_read(ask, body, &inputs, err));
     if (ask->request.id_offsets != NULL) {
-        ask->request.refuse_long = false; // ids are checked already, and the engine takes them as
-                                          // they are
+        // The engine takes ids as they are, and these have been checked and cut.
+        ask->request.refuse_long = false;
+        ask->request.truncate_left = false;
         if (ask->request.prompt_name != NULL)
             return server_field_fail(ask, "prompt_name", server_field(body, "prompt_name"),
                                      "none with token ids: a prompt is text", err);

@@ -48,6 +48,7 @@ static void test_embed_fields(void **state) {
     const tandem_request *r = &c.ask.request;
     assert_int_equal(r->count, 2);
     assert_true(r->refuse_long && r->skip_normalize && !r->force_normalize);
+    assert_true(r->truncate_left);
     assert_string_equal(r->prompt_name, "query");
     assert_string_equal(r->lane, "cpu");
     assert_int_equal(r->dimensions, 3);
@@ -72,6 +73,15 @@ static void test_embed_ids(void **state) {
     assert_int_equal(r->ids[10], 11);
     assert_null(r->texts);
     assert_false(r->refuse_long);
+    route_end(&c);
+    route_begin(&c);
+    assert_true(route_ask(&c, "POST", "/embed",
+                          TANDEM_STR("{\"inputs\":[1,2,3,4,5,6,7,8,9,10],"
+                                     "\"truncation_direction\":\"left\"}")));
+    assert_int_equal(c.ask.request.id_offsets[1], 8);
+    assert_int_equal(c.ask.request.ids[0], 3);
+    assert_int_equal(c.ask.request.ids[7], 10);
+    assert_false(c.ask.request.truncate_left);
     route_end(&c);
     route_begin(&c);
     assert_true(route_ask(&c, "POST", "/embed", TANDEM_STR("{\"inputs\":[1,99]}")));
@@ -111,9 +121,8 @@ static const struct {
     {"{\"inputs\":\"a\",\"dimensions\":1e400}", 422,
      "{\"error\":\"dimensions: 1e400, expected an integer from 1 to 4\","
      "\"error_type\":\"Validation\"}"},
-    {"{\"inputs\":\"a\",\"truncation_direction\":\"Left\"}", 422,
-     "{\"error\":\"truncation_direction: \\\"Left\\\", expected Right: texts are cut at their "
-     "end only; cut them before they are sent, or say \\\"truncate\\\": false\","
+    {"{\"inputs\":\"a\",\"truncation_direction\":\"Up\"}", 422,
+     "{\"error\":\"truncation_direction: \\\"Up\\\", expected Left or Right\","
      "\"error_type\":\"Validation\"}"},
     {"{\"inputs\":\"a\",\"priority\":\"soon\"}", 422,
      "{\"error\":\"priority: \\\"soon\\\", expected realtime, standard, background or an "

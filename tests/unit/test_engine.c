@@ -193,6 +193,23 @@ static void test_one_bad_text(void **state) {
     tandem_engine_close(engine);
 }
 
+/* What is left of a long text is its end, between the special tokens. */
+static void test_truncates_left(void **state) {
+    (void)state;
+    tandem_engine *engine = open_engine("f32", 1);
+    const tandem_text texts[] = {text("the cat the cat the"), text("cat the")};
+    tandem_request request = {.texts = texts, .count = 2, .max_length = 4, .truncate_left = true};
+    tandem_result result = {0};
+    tandem_error err = {0};
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_OK);
+    assert_int_equal(result.texts[0].dropped, 3);
+    assert_memory_equal(result.vectors, result.vectors + H, H * sizeof(float));
+    request.split_long = true;
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_INVALID);
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
 static void test_tokens_of_each_text(void **state) {
     (void)state;
     tandem_engine *engine = open_engine("f32", 1);
@@ -467,6 +484,7 @@ int main(void) {
         cmocka_unit_test(test_dimensions_and_normalize),
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_one_bad_text),
+        cmocka_unit_test(test_truncates_left),
         cmocka_unit_test(test_tokens_of_each_text),
         cmocka_unit_test(test_lanes_and_fallback),
         cmocka_unit_test(test_pairs),
