@@ -9,6 +9,8 @@
 
 #include "server/ask.h"
 
+#define SERVER_ITEMS_MAX 2048 /* of one request to OpenAI */
+
 typedef struct server_inputs {
     const char *name;      /* "inputs": in errors */
     size_t count_max;      /* besides the server's own bound; 0 = none */

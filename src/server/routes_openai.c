@@ -13,8 +13,6 @@
 #include "server/fields.h"
 #include "server/inputs.h"
 
-#define ITEMS_MAX 2048
-
 #if defined(__BYTE_ORDER__)
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "base64 vectors are little-endian f32");
 #endif
@@ -48,7 +46,8 @@ tandem_status server_openai_read_lenient(server_ask *ask, const tandem_json *bod
     tandem_str user = {NULL, 0};
     TANDEM_TRY(server_field_str(ask, body, "user", &user, err));
     const bool is_cut = !ask->catalog->limits.refuse_long;
-    server_inputs inputs = {.name = "input", .count_max = ITEMS_MAX, .is_cut_to_length = is_cut};
+    server_inputs inputs = {
+        .name = "input", .count_max = SERVER_ITEMS_MAX, .is_cut_to_length = is_cut};
     TANDEM_TRY(server_inputs_read(ask, body, &inputs, err));
     own->cut = inputs.cut;
     ask->request.refuse_long = !is_cut && ask->request.id_offsets == NULL;

@@ -11,6 +11,7 @@
 #include "server/metrics.h"
 #include "server/routes_cohere.h"
 #include "server/routes_openai.h"
+#include "server/routes_own.h"
 #include "server/routes_tei.h"
 #include "server/usage_route.h"
 
@@ -72,6 +73,7 @@ static const server_route routes[] = {
     {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
     {"GET",  "/usage",   SERVER_API_OWN, .answer = server_usage_answer},
     {"GET",  "/",        SERVER_API_OWN, .is_public = true, .answer = server_dashboard_answer},
+    {"GET",  "/openapi.json", SERVER_API_OWN, .is_public = true, .answer = server_openapi_answer},
 };
 /* clang-format on */
 
