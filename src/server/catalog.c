@@ -5,12 +5,12 @@
 
 #include "base/fail.h"
 
-static bool serves(const server_model *model, server_need need) {
+bool server_model_serves(const server_model *model, server_need need) {
     switch (need) {
     case SERVER_NEED_ANY:
         return true;
     case SERVER_NEED_EMBED:
-        return model->info.has_embedding;
+        return model->info.has_embedding && model->info.labels == 0;
     case SERVER_NEED_SPARSE:
         return model->info.has_sparse;
     case SERVER_NEED_RERANK:
@@ -41,7 +41,7 @@ static const char *model_word(const server_model *model) {
     static const server_need needs[] = {SERVER_NEED_EMBED, SERVER_NEED_SPARSE, SERVER_NEED_RERANK,
                                         SERVER_NEED_CLASSIFY};
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (serves(model, needs[i])) return need_word(needs[i]);
+        if (server_model_serves(model, needs[i])) return need_word(needs[i]);
     }
     return "no task";
 }
@@ -99,7 +99,7 @@ tandem_status server_catalog_find(const server_catalog *catalog, tandem_str name
             const bool is_it =
                 name.len == 0 || (pass == 0 ? is_called(at, name) : tandem__str_is(name, at->size));
             if (!is_it) continue;
-            if (serves(at, need)) {
+            if (server_model_serves(at, need)) {
                 *model = at;
                 return TANDEM_OK;
             }

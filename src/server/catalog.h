@@ -61,6 +61,9 @@ typedef struct server_catalog {
     struct server_keys *keys;       /* keys.h: who may ask; NULL: anybody */
 } server_catalog;
 
+/* A classifier is no embedder, though its hidden states are pooled like one's. */
+bool server_model_serves(const server_model *model, server_need need);
+
 /* The model of that name, alias, folder's last part, or size word; for an empty name the first that
  * serves the need. TANDEM_NOT_FOUND names what there is; TANDEM_UNSUPPORTED where the model is
  * there but not for that need, and says what it is for. */

@@ -9,28 +9,6 @@
 #include "server/inputs.h"
 #include <server_openapi_document.h>
 
-typedef bool is_for_function(const server_model *model);
-
-static bool is_any(const server_model *model) {
-    (void)model;
-    return true;
-}
-static bool is_embedder(const server_model *model) {
-    return model->info.has_embedding;
-}
-static bool is_sparse(const server_model *model) {
-    return model->info.has_sparse;
-}
-static bool is_reranker(const server_model *model) {
-    return model->info.labels == 1;
-}
-static bool is_classifier(const server_model *model) {
-    return model->info.labels > 0;
-}
-static bool is_inferring(const server_model *model) {
-    return is_embedder(model) || is_classifier(model);
-}
-
 /* One item more of a list that `count` counts. */
 static tandem_status push_item(tandem_buffer *out, size_t *count, const char *text,
                                tandem_error *err) {
@@ -44,13 +22,13 @@ static tandem_status end_list(tandem_buffer *out, size_t count, tandem_error *er
     return server_push(out, count == 0 ? "\"there is none\"]" : "]", err);
 }
 
-static tandem_status write_models(const server_catalog *catalog, is_for_function *is_for,
-                                  tandem_buffer *out, tandem_error *err) {
+static tandem_status write_models(const server_catalog *catalog, server_need need,
+                                  server_need other, tandem_buffer *out, tandem_error *err) {
     size_t count = 0;
     TANDEM_TRY(server_push(out, "[", err));
     for (size_t i = 0; i < catalog->count; i++) {
         const server_model *model = &catalog->models[i];
-        if (!is_for(model)) continue;
+        if (!server_model_serves(model, need) && !server_model_serves(model, other)) continue;
         TANDEM_TRY(push_item(out, &count, model->name, err));
         for (int32_t a = 0; a < model->alias_count; a++)
             TANDEM_TRY(push_item(out, &count, model->aliases[a], err));
@@ -64,7 +42,7 @@ static tandem_status write_prompts(const server_catalog *catalog, tandem_buffer 
     TANDEM_TRY(server_push(out, "[null", err));
     for (size_t i = 0; i < catalog->count; i++) {
         const tandem_model_info *info = &catalog->models[i].info;
-        if (!info->has_embedding) continue;
+        if (!server_model_serves(&catalog->models[i], SERVER_NEED_EMBED)) continue;
         for (int32_t p = 0; p < info->prompt_count; p++) {
             TANDEM_TRY(server_push(out, ",", err));
             TANDEM_TRY(server_push_string(out, info->prompt_names[p], err));
@@ -93,7 +71,8 @@ static int64_t least_dimensions(const server_catalog *catalog) {
     int64_t least = INT32_MAX;
     for (size_t i = 0; i < catalog->count; i++) {
         const tandem_model_info *info = &catalog->models[i].info;
-        if (info->has_embedding && info->dimensions < least) least = info->dimensions;
+        if (server_model_serves(&catalog->models[i], SERVER_NEED_EMBED) && info->dimensions < least)
+            least = info->dimensions;
     }
     return least;
 }
@@ -108,27 +87,30 @@ static int64_t least_id_max(const server_catalog *catalog) {
 
 /* The body of POST /, which is that of the first model's task. */
 static const char *task_schema(const server_catalog *catalog) {
-    const server_model *first = catalog->count > 0 ? &catalog->models[0] : NULL;
-    if (first != NULL && is_classifier(first)) return "#/components/schemas/PredictRequest";
-    if (first != NULL && is_sparse(first) && !is_embedder(first))
-        return "#/components/schemas/EmbedSparseRequest";
-    return "#/components/schemas/EmbedRequest";
+    const server_model *first = &catalog->models[0];
+    if (server_model_serves(first, SERVER_NEED_CLASSIFY))
+        return "#/components/schemas/PredictRequest";
+    return server_model_serves(first, SERVER_NEED_EMBED)
+               ? "#/components/schemas/EmbedRequest"
+               : "#/components/schemas/EmbedSparseRequest";
 }
 
 static tandem_status write_value(const server_catalog *catalog, tandem_str name, tandem_buffer *out,
                                  tandem_error *err) {
     static const struct {
         const char *name;
-        is_for_function *is_for;
+        server_need need;
     } tasks[] = {
-        {"any_models", is_any},         {"embed_models", is_embedder},
-        {"sparse_models", is_sparse},   {"rerank_models", is_reranker},
-        {"infer_models", is_inferring}, {"classify_models", is_classifier},
+        {"any_models", SERVER_NEED_ANY},           {"embed_models", SERVER_NEED_EMBED},
+        {"sparse_models", SERVER_NEED_SPARSE},     {"rerank_models", SERVER_NEED_RERANK},
+        {"classify_models", SERVER_NEED_CLASSIFY},
     };
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
         if (tandem__str_is(name, tasks[i].name))
-            return write_models(catalog, tasks[i].is_for, out, err);
+            return write_models(catalog, tasks[i].need, tasks[i].need, out, err);
     }
+    if (tandem__str_is(name, "infer_models"))
+        return write_models(catalog, SERVER_NEED_EMBED, SERVER_NEED_CLASSIFY, out, err);
     const int64_t texts = catalog->limits.batch_texts > 0 ? catalog->limits.batch_texts : INT32_MAX;
     if (tandem__str_is(name, "prompts")) return write_prompts(catalog, out, err);
     if (tandem__str_is(name, "lanes")) return write_lanes(catalog, out, err);

@@ -274,17 +274,16 @@ tandem_status server_tei_task_read(server_ask *ask, const tandem_json *body, tan
     server_read_function *read = server_tei_embed_read;
     server_write_function *write = server_tei_embed_write;
     TANDEM_TRY(server_read_model(ask, body, SERVER_NEED_ANY, err));
-    const tandem_model_info *info = &ask->model->info;
     if (is_rerank) {
         read = server_tei_rerank_read;
         write = server_tei_rerank_write;
     } else if (inputs != NULL && inputs->kind == TANDEM_JSON_OBJECT) {
         read = server_tei_similarity_read;
         write = server_tei_similarity_write;
-    } else if (info->labels > 0) {
+    } else if (server_model_serves(ask->model, SERVER_NEED_CLASSIFY)) {
         read = server_tei_predict_read;
         write = server_tei_predict_write;
-    } else if (info->has_sparse && !info->has_embedding) {
+    } else if (!server_model_serves(ask->model, SERVER_NEED_EMBED)) {
         read = server_tei_sparse_read;
         write = server_tei_sparse_write;
     }
