@@ -348,6 +348,7 @@ static tandem_status set_units(pipeline_job *job, tandem_error *err) {
     to->unit_status = (void *)memory->unit_status.ptr;
     to->unit_count = (uint32_t)count;
     to->texts = (uint32_t)request->count;
+    to->served_lane = SCHED_NO_LANE; // as long as the cache alone has answered
     to->priority = request->priority;
     to->lane = job->lane;
     to->is_fallback_forbidden = request->fallback == TANDEM_FALLBACK_NONE;

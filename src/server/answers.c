@@ -75,9 +75,8 @@ tandem_status server_header_int(server_ask *ask, const char *name, int64_t value
     return server_push(ask->more_headers, "\r\n", err);
 }
 
-tandem_status server_header_truncated(server_ask *ask, size_t truncated, tandem_error *err) {
-    return truncated == 0 ? TANDEM_OK
-                          : server_header_int(ask, "X-Tandem-Truncated", (int64_t)truncated, err);
+tandem_status server_header_cut(server_ask *ask, size_t cut, tandem_error *err) {
+    return cut == 0 ? TANDEM_OK : server_header_int(ask, "X-Tandem-Truncated", (int64_t)cut, err);
 }
 
 const float *server_vector(const tandem_result *result, size_t i) {

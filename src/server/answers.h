@@ -28,10 +28,9 @@ tandem_status server_push_json(tandem_buffer *out, const tandem_json *node,
 tandem_status server_header_int(server_ask *ask, const char *name, int64_t value,
                                 tandem_error *err) TANDEM_NODISCARD;
 
-/* What every answer's headers say besides the server's own: X-Tandem-Truncated, the number of texts
- * that were cut to the model's length, if there are any. */
-tandem_status server_header_truncated(server_ask *ask, size_t truncated,
-                                      tandem_error *err) TANDEM_NODISCARD;
+/* X-Tandem-Truncated where lists of token ids have been cut, if any. Of texts the engine knows it,
+ * and the server says it. */
+tandem_status server_header_cut(server_ask *ask, size_t cut, tandem_error *err) TANDEM_NODISCARD;
 
 /* Vector `i` of the result. */
 const float *server_vector(const tandem_result *result, size_t i);

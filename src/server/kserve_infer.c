@@ -321,7 +321,6 @@ static tandem_status write_start(server_ask *ask, const tandem_result *result, t
                                  tandem_error *err) {
     const kserve_own *own = ask->own;
     const size_t start = out->len;
-    TANDEM_TRY(server_header_truncated(ask, result->truncated, err));
     TANDEM_TRY(write_head(ask, result, out, err));
     if (!own->is_binary) return TANDEM_OK;
     ask->answer_type = "application/octet-stream";

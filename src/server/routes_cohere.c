@@ -182,7 +182,6 @@ tandem_status server_cohere_read(server_ask *ask, const tandem_json *body, tande
 static tandem_status write_start(server_ask *ask, const tandem_result *result, tandem_buffer *out,
                                  tandem_error *err) {
     cohere_own *own = ask->own;
-    TANDEM_TRY(server_header_truncated(ask, result->truncated, err));
     TANDEM_TRY(server_rank(ask, result->vectors, result->count, &own->order, err));
     TANDEM_TRY(server_push(out, "{\"id\":", err));
     TANDEM_TRY(server_push_string(out, ask->id, err));

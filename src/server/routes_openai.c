@@ -85,7 +85,7 @@ static tandem_status write_item(const server_ask *ask, const tandem_result *resu
 tandem_status server_openai_write(server_ask *ask, const tandem_result *result, size_t *row,
                                   tandem_buffer *out, tandem_error *err) {
     const openai_own *own = ask->own;
-    if (*row == 0) TANDEM_TRY(server_header_truncated(ask, result->truncated + own->cut, err));
+    if (*row == 0) TANDEM_TRY(server_header_cut(ask, own->cut, err));
     size_t i = *row;
     for (; i < result->count && (i == *row || !server_slice_is_full(out)); i++)
         TANDEM_TRY(write_item(ask, result, i, out, err));

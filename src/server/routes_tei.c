@@ -58,7 +58,7 @@ tandem_status server_tei_headers(server_ask *ask, const tandem_result *result, t
     TANDEM_TRY(server_header_int(ask, "x-tokenization-time", to_ms(result->tokenize_ns), err));
     TANDEM_TRY(server_header_int(ask, "x-queue-time", to_ms(result->queue_ns), err));
     TANDEM_TRY(server_header_int(ask, "x-inference-time", to_ms(result->infer_ns), err));
-    return server_header_truncated(ask, result->truncated + own->cut, err);
+    return server_header_cut(ask, own->cut, err);
 }
 
 /* What /embed, /embed_all and /embed_sparse have in common. */

@@ -182,8 +182,7 @@ static void test_embed_answer(void **state) {
     assert_string_equal(c.headers.ptr,
                         "x-compute-type: cpu+f16\r\nx-compute-time: 10\r\n"
                         "x-compute-characters: 3\r\nx-compute-tokens: 7\r\nx-total-time: 10\r\n"
-                        "x-tokenization-time: 1\r\nx-queue-time: 2\r\nx-inference-time: 7\r\n"
-                        "X-Tandem-Truncated: 1\r\n");
+                        "x-tokenization-time: 1\r\nx-queue-time: 2\r\nx-inference-time: 7\r\n");
     route_end(&c);
 }
 

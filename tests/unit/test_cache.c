@@ -89,6 +89,7 @@ static void test_engine_hits(void **state) {
     assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_OK);
     assert_int_equal(result.cached, 2);
     assert_string_equal(result.reason, "cached");
+    assert_string_equal(result.lane, "cpu"); // the one that would have served
     assert_true(result.vectors[0] == first && result.vectors[result.dimensions] == second);
     request.lane = "cpu"; // who names a lane wants it to compute
     assert_int_equal(tandem_engine_infer(engine, &request, &result, &err), TANDEM_OK);
