@@ -80,10 +80,20 @@ server_fault server_fault_of(tandem_status status, int http_code) {
     return fault_of_code(http_code);
 }
 
+_Static_assert(sizeof((server_sample *)0)->reason == sizeof((tandem_result *)0)->reason,
+               "a reason fits");
+
+/* The i with 2^(i-1) < tokens <= 2^i. */
+static size_t length_bucket(int32_t tokens) {
+    if (tokens <= 1) return 0;
+    const size_t bucket = 32U - (size_t)__builtin_clz((unsigned)tokens - 1);
+    return bucket < SERVER_LENGTHS ? bucket : SERVER_LENGTHS - 1;
+}
+
 void server_sample_of_result(server_sample *sample, const tandem_result *result) {
     sample->lane = result->lane;
-    sample->reason = result->reason;
-    sample->is_fallback = strncmp(result->reason, "fallback", 8) == 0;
+    memcpy(sample->reason, result->reason, sizeof sample->reason);
+    if (strncmp(result->reason, "fallback", 8) == 0) sample->is_fallback = true;
     sample->texts += result->count;
     sample->tokens += (uint64_t)result->tokens;
     sample->truncated += result->truncated;
@@ -91,8 +101,8 @@ void server_sample_of_result(server_sample *sample, const tandem_result *result)
     sample->tokenize_ns += result->tokenize_ns;
     sample->queue_ns += result->queue_ns;
     sample->infer_ns += result->infer_ns;
-    sample->lengths = result->texts;
-    sample->length_count = result->texts == NULL ? 0 : result->count;
+    for (size_t i = 0; result->texts != NULL && i < result->count; i++)
+        sample->lengths[length_bucket(result->texts[i].tokens)]++;
 }
 
 static void fill_bounds(server_bounds_set *set) {
@@ -116,7 +126,7 @@ static void fill_bounds(server_bounds_set *set) {
     }
     server_bounds *lengths = &set->lengths;
     lengths->scale = 1;
-    lengths->count = 20;
+    lengths->count = SERVER_LENGTHS - 1;
     for (int i = 0; i < lengths->count; i++) {
         lengths->shown[i] = (double)(1U << i);
         lengths->counted[i] = 1U << i;
@@ -238,8 +248,8 @@ static void add_tei(server_stats *stats, const server_sample *sample) {
     add(&each->success[sample->is_single], sample->texts);
     add_tei_stages(stats, &stats->tei_requests, sample, 1);
     add_tei_stages(stats, each, sample, sample->texts);
-    for (size_t i = 0; i < sample->length_count; i++)
-        observe(&stats->lengths, &stats->bounds.lengths, (uint64_t)sample->lengths[i].tokens, 1);
+    for (size_t i = 0; i < SERVER_LENGTHS; i++) add(&stats->lengths.counts[i], sample->lengths[i]);
+    add(&stats->lengths.sum, sample->tokens);
 }
 
 static void add_decision(server_stats *stats, const server_sample *sample) {
@@ -253,7 +263,7 @@ static void add_decision(server_stats *stats, const server_sample *sample) {
                                 .model_index = (uint32_t)sample->model->index};
     if (sample->lane != NULL)
         (void)snprintf(decision.lane, sizeof decision.lane, "%s", sample->lane);
-    const char *why = sample->reason != NULL ? sample->reason : server_fault_word(sample->fault);
+    const char *why = sample->reason[0] != '\0' ? sample->reason : server_fault_word(sample->fault);
     (void)snprintf(decision.reason, sizeof decision.reason, "%s", why);
     server_decisions_add(stats->decisions, &decision);
 }

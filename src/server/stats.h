@@ -57,6 +57,8 @@ const char *server_fault_word(server_fault fault);
  * whether it was its tenant's rate (SERVER_FAULT_RATE) or the server's load. */
 server_fault server_fault_of(tandem_status status, int http_code);
 
+#define SERVER_LENGTHS 21
+
 /* One request that has ended. What stays zero was not there. */
 typedef struct server_sample {
     const server_route *route; /* NULL: no route has that path and method */
@@ -64,9 +66,9 @@ typedef struct server_sample {
     int http_code;
     server_fault fault;
     tandem_task task;
-    int32_t priority;   /* as asked for */
-    const char *lane;   /* that served; static, as in tandem_result */
-    const char *reason; /* why that lane; borrowed for the call */
+    int32_t priority; /* as asked for */
+    const char *lane; /* that served; static, as in tandem_result */
+    char reason[120]; /* why that lane */
     uint64_t texts;
     uint64_t characters;
     uint64_t tokens;
@@ -80,12 +82,11 @@ typedef struct server_sample {
     uint64_t total_ns; /* from the request's first byte to the answer's last */
     uint64_t bytes_in; /* of the bodies */
     uint64_t bytes_out;
-    const tandem_text_result *lengths; /* [length_count] for the histogram of lengths, or NULL */
-    size_t length_count;
+    uint32_t lengths[SERVER_LENGTHS]; /* texts of at most 2^i tokens; the last: of more */
 } server_sample;
 
-/* Puts in what a result says: lane, reason, tokens, truncated, cached, times and lengths, which are
- * borrowed; `texts` too. For a stream, call it for each result: counts and times add up. */
+/* Puts in what a result says: lane, reason, texts, tokens, lengths, truncated, cached and times.
+ * For a stream, call it for each result: counts and times add up. Nothing of the result is kept. */
 void server_sample_of_result(server_sample *sample, const tandem_result *result);
 
 /* What is so now. */

@@ -77,6 +77,8 @@ static void test_one_request(void **state) {
                             .bytes_in = 120,
                             .bytes_out = 9000};
     server_sample_of_result(&sample, &result);
+    memset(lengths, 0xff, sizeof lengths); // of a stream, they are gone before its end
+    memset(result.reason, 'x', sizeof result.reason);
     server_stats_add(stats, &sample);
 
     assert_int_equal(count_of(stats, &embed, 200), 1);
@@ -105,6 +107,10 @@ static void test_one_request(void **state) {
     assert_int_equal(server_read(&stats->lengths.counts[3]), 1); // 7 <= 8
     assert_int_equal(server_read(&stats->lengths.counts[9]), 1); // 300 <= 512
     assert_int_equal(total_of(&stats->tei_predict.stages[SERVER_STAGE_TOTAL]), 0);
+    assert_int_equal(server_read(&stats->lengths.sum), 307);
+    server_decision decision[SERVER_DECISIONS];
+    assert_int_equal(server_decisions_read(stats->decisions, decision), 1);
+    assert_string_equal(decision[0].reason, "fallback: the lane asked for is out of service");
     /* The guide's 5 ms is a bound, and 5 ms are within it. */
     const server_bounds *bounds = &stats->bounds.time;
     int at = 0;
