@@ -23,7 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/field.h"
+#include "server/config_field.h"
 
 /* As the engine's lanes are classed; a mask has bit 1 << class. */
 typedef enum server_lane_class {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/field.h"
+#include "server/config_field.h"
 
 #include <stdbool.h>
 #include <stdio.h>

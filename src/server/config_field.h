@@ -2,8 +2,8 @@
 /* Settings as data: a table row says what a field is called, where it lies in its structure and
  * which values it takes. The file, the environment and the command line give a field its value
  * through the same function, so that all three judge it alike. */
-#ifndef TANDEM_SERVER_FIELD_H
-#define TANDEM_SERVER_FIELD_H
+#ifndef TANDEM_SERVER_CONFIG_FIELD_H
+#define TANDEM_SERVER_CONFIG_FIELD_H
 
 #include <stddef.h>
 #include <stdint.h>
