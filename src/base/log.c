@@ -4,8 +4,13 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
-#define LINE_BYTES_MAX 1024
+#include "base/utf8.h"
+
+#define LINE_BYTES_MAX    1024
+#define ESCAPED_BYTES_MAX (6 * LINE_BYTES_MAX)
 
 static _Atomic int log_level = TANDEM_LOG_WARN;
 
@@ -13,8 +18,48 @@ void tandem__log_set_level(tandem_log_level level) {
     atomic_store(&log_level, (int)level);
 }
 
+static _Atomic bool is_json_wanted;
+
+void tandem__log_set_json(bool is_json) {
+    atomic_store(&is_json_wanted, is_json);
+}
+
 static tandem_log_level current_level(void) {
     return (tandem_log_level)atomic_load(&log_level);
+}
+
+/* `line` as the inside of a JSON string; what is no UTF-8, as after a cut, becomes "?". */
+static void escape(const char *line, char out[ESCAPED_BYTES_MAX]) {
+    const size_t len = strlen(line);
+    size_t used = 0;
+    for (size_t i = 0; i < len;) {
+        uint32_t code = 0;
+        const size_t size = tandem__utf8_decode((const uint8_t *)line + i, len - i, &code);
+        if (size == 0) {
+            out[used++] = '?';
+            i++;
+        } else if (code < 0x20 || code == '"' || code == '\\') {
+            used += (size_t)snprintf(out + used, 7, "\\u%04x", (unsigned)code);
+            i++;
+        } else {
+            memcpy(out + used, line + i, size);
+            used += size;
+            i += size;
+        }
+    }
+    out[used] = '\0';
+}
+
+static void write_json(const char *level, const char *line) {
+    char escaped[ESCAPED_BYTES_MAX];
+    char date[32] = "";
+    struct timespec now;
+    struct tm parts;
+    escape(line, escaped);
+    if (clock_gettime(CLOCK_REALTIME, &now) == 0 && gmtime_r(&now.tv_sec, &parts) != NULL)
+        (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)fprintf(stderr, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"message\":\"%s\"}\n", date,
+                  (int)(now.tv_nsec / 1000000), level, escaped);
 }
 
 void tandem__log(tandem_log_level level, const char *format, ...) {
@@ -25,5 +70,8 @@ void tandem__log(tandem_log_level level, const char *format, ...) {
     va_start(args, format);
     (void)vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    (void)fprintf(stderr, "tandem: %s: %s\n", words[level], line);
+    if (atomic_load(&is_json_wanted))
+        write_json(words[level], line);
+    else
+        (void)fprintf(stderr, "tandem: %s: %s\n", words[level], line);
 }

@@ -3,6 +3,8 @@
 #ifndef TANDEM_BASE_LOG_H
 #define TANDEM_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "tandem/status.h"
 
 typedef enum tandem_log_level {
@@ -13,6 +15,10 @@ typedef enum tandem_log_level {
 } tandem_log_level;
 
 void tandem__log_set_level(tandem_log_level level);
+
+/* Lines as {"time":"2026-11-23T06:19:10.123Z","level":"info","message":"..."} from now on. */
+void tandem__log_set_json(bool is_json);
+
 void tandem__log(tandem_log_level level, const char *format, ...) TANDEM_PRINTF(2, 3);
 
 #endif

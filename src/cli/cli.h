@@ -32,6 +32,14 @@ typedef struct cli_list {
     int count;
 } cli_list;
 
+/* A setting of a server as it was given: judged by the command, together with those of a file. */
+typedef struct cli_given {
+    const char *value; /* NULL = not given */
+    bool is_environment;
+} cli_given;
+
+#define CLI_SERVE_MAX 32
+
 /* What the options of all commands set; a command reads the fields that its tables name. Texts
  * point into argv, the environment or the tables. */
 typedef struct cli_settings {
@@ -94,20 +102,19 @@ typedef struct cli_settings {
     bool is_manual;
     const char *completion;
 
-    cli_list models; /* of a server; none = the default one */
-    const char *host;
-    const char *port;
-    const char *uds_path;
-    const char *cors_origin;
-    int64_t http_threads;
-    int64_t connections;
-    int64_t body_bytes;
-    int64_t batch_texts;
-    int64_t queue_tokens;
-    int64_t cache_mb;
-    double idle_s;
-    double drain_s;
-    bool refuse_long;
+    cli_list models;                /* of a server; none = the default one */
+    cli_given serve[CLI_SERVE_MAX]; /* by server_setting_id */
+    const char *config;             /* file; NULL = none */
+    const char *served_name;
+    const char *api_key;
+    bool is_json_log;
+
+    const char *ledger; /* NULL = that of `config` or of the user */
+    const char *by;     /* "day,tenant" */
+    const char *tenant; /* NULL = all */
+    const char *since;
+    const char *until;
+    const char *tier;
 } cli_settings;
 
 typedef enum cli_kind {
@@ -120,6 +127,9 @@ typedef enum cli_kind {
     CLI_PATH = 6,   /* const char *, completed as a file name */
     CLI_MAYBE = 7,  /* const char *, may stand without a value: then "" */
     CLI_LIST = 8,   /* cli_list, one more text each time; commas separate them in the environment */
+    CLI_GIVEN = 9,  /* cli_given; its fallback is for help alone */
+    CLI_GIVEN_SWITCH = 10, /* the same, may stand without a value: then "true" */
+    CLI_REFUSED = 11,      /* what others have: `help` says what to use instead */
 } cli_kind;
 
 typedef struct cli_option {
@@ -173,6 +183,8 @@ extern const cli_command cli_command_simulate;
 extern const cli_command cli_command_doctor;
 extern const cli_command cli_command_selftest;
 extern const cli_command cli_command_serve;
+extern const cli_command cli_command_key;
+extern const cli_command cli_command_usage;
 extern const cli_command cli_command_model;
 extern const cli_command cli_command_version;
 extern const cli_command cli_command_help;

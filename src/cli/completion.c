@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/help.h"
+#include "cli/options.h"
 
 #define COMMANDS(c)                                                                                \
     for (int index_##c = 0; index_##c < cli_command_count; index_##c++)                            \
@@ -18,6 +19,12 @@ static void each_option(const cli_command *command, option_printer print) {
             if (!option->is_hidden) print(command, option);
         }
     }
+}
+
+/* Whether the value is a file's name, or may be. */
+static bool is_file(const cli_option *option) {
+    return option->kind == CLI_PATH || option->kind == CLI_MAYBE ||
+           (option->value != NULL && strcmp(option->value, "FILE") == 0);
 }
 
 /* "a|b|c" with `separator` for the bars. */
@@ -36,12 +43,11 @@ static void bash_value(const cli_command *command, const cli_option *option) {
     (void)printf("        %s:--%s", command->name, option->name);
     if (option->letter != 0) (void)printf("|%s:-%c", command->name, option->letter);
     (void)printf(") ");
-    if (option->kind == CLI_WORD) {
+    if (cli_option_words(option) != NULL) {
         (void)printf("COMPREPLY=($(compgen -W \"");
         print_words(option->value, ' ');
         (void)printf("\" -- \"$cur\"))");
-    } else if (option->kind == CLI_PATH || option->kind == CLI_MAYBE ||
-               strcmp(option->name, "model") == 0) {
+    } else if (is_file(option) || strcmp(option->name, "model") == 0) {
         (void)printf("COMPREPLY=($(compgen -f -- \"$cur\"))");
     } else {
         (void)printf("COMPREPLY=()");
@@ -89,12 +95,12 @@ static void zsh_option(const cli_command *command, const cli_option *option) {
     print_zsh_text(option->help);
     (void)printf("]");
     if (option->value != NULL) {
-        (void)printf(option->kind == CLI_MAYBE ? "::%s:" : ":%s:", option->name);
-        if (option->kind == CLI_WORD) {
+        (void)printf(cli_option_is_maybe(option) ? "::%s:" : ":%s:", option->name);
+        if (cli_option_words(option) != NULL) {
             (void)printf("(");
             print_words(option->value, ' ');
             (void)printf(")");
-        } else if (option->kind == CLI_PATH || option->kind == CLI_MAYBE) {
+        } else if (is_file(option)) {
             (void)printf("_files");
         } else if (strcmp(option->name, "model") == 0) {
             (void)printf("_files -/");
@@ -133,14 +139,14 @@ static void fish_option(const cli_command *command, const cli_option *option) {
     (void)printf("complete -c tandem -n '__fish_seen_subcommand_from %s' -l %s", command->name,
                  option->name);
     if (option->letter != 0) (void)printf(" -s %c", option->letter);
-    if (option->kind == CLI_WORD) {
-        (void)printf(" -x -a '");
+    if (cli_option_words(option) != NULL) {
+        (void)printf(cli_option_is_maybe(option) ? " -a '" : " -x -a '");
         print_words(option->value, ' ');
         (void)printf("'");
-    } else if (option->kind == CLI_PATH || strcmp(option->name, "model") == 0) {
-        (void)printf(" -r -F");
     } else if (option->kind == CLI_MAYBE) {
         (void)printf(" -F");
+    } else if (is_file(option) || strcmp(option->name, "model") == 0) {
+        (void)printf(" -r -F");
     } else if (option->value != NULL) {
         (void)printf(" -x");
     }

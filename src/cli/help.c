@@ -44,7 +44,7 @@ static void print_option(const cli_option *option) {
     char line[LINE_BYTES];
     char letter[5] = "    ";
     if (option->letter != 0) (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    const bool is_maybe = option->kind == CLI_MAYBE;
+    const bool is_maybe = cli_option_is_maybe(option);
     const char *value = option->value == NULL ? "" : option->value;
     const int column = printf("  %s--%s%s%s%s", letter, option->name, value[0] == '\0' ? "" : " ",
                               is_maybe ? "[" : "", value) +

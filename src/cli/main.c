@@ -20,9 +20,9 @@
 
 const cli_command *const cli_commands[] = {
     &cli_command_embed,    &cli_command_similarity, &cli_command_rerank, &cli_command_classify,
-    &cli_command_tokenize, &cli_command_serve,      &cli_command_bench,  &cli_command_simulate,
-    &cli_command_doctor,   &cli_command_selftest,   &cli_command_model,  &cli_command_version,
-    &cli_command_help,
+    &cli_command_tokenize, &cli_command_serve,      &cli_command_usage,  &cli_command_key,
+    &cli_command_bench,    &cli_command_simulate,   &cli_command_doctor, &cli_command_selftest,
+    &cli_command_model,    &cli_command_version,    &cli_command_help,
 };
 const int cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 

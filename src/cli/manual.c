@@ -33,9 +33,9 @@ static void print_option(const cli_option *option) {
     print_roff(option->name, false);
     (void)fputs("\\fR", stdout);
     if (option->value != NULL) {
-        (void)fputs(option->kind == CLI_MAYBE ? " [\\fI" : " \\fI", stdout);
+        (void)fputs(cli_option_is_maybe(option) ? " [\\fI" : " \\fI", stdout);
         print_roff(option->value, false);
-        (void)fputs(option->kind == CLI_MAYBE ? "\\fR]" : "\\fR", stdout);
+        (void)fputs(cli_option_is_maybe(option) ? "\\fR]" : "\\fR", stdout);
     }
     (void)fputs("\n", stdout);
     print_roff(option->help, false);

@@ -38,6 +38,16 @@ const char *cli_option_default(const cli_option *option) {
     return fallback == NULL || strcmp(fallback, "0") == 0 ? NULL : fallback;
 }
 
+const char *cli_option_words(const cli_option *option) {
+    if (option->kind == CLI_WORD) return option->value;
+    const bool is_given = option->kind == CLI_GIVEN || option->kind == CLI_GIVEN_SWITCH;
+    return is_given && strchr(option->value, '|') != NULL ? option->value : NULL;
+}
+
+bool cli_option_is_maybe(const cli_option *option) {
+    return option->kind == CLI_MAYBE || option->kind == CLI_GIVEN_SWITCH;
+}
+
 /* The option of that long name (`len` bytes) or of that letter; NULL if there is none. */
 static const cli_option *find(const cli_command *command, const char *name, size_t len,
                               char letter) {
@@ -145,6 +155,12 @@ static cli_exit assign(const parser *p, const cli_option *option, const char *so
         return cli_usage(p->command, "%s: empty, expected a path", source);
     case CLI_LIST:
         return assign_item(p, field, source, value);
+    case CLI_GIVEN:
+    case CLI_GIVEN_SWITCH:
+        *(cli_given *)field = (cli_given){value, source[0] != '-'};
+        return CLI_DONE;
+    case CLI_REFUSED:
+        return cli_usage(p->command, "%s: %s", source, option->help);
     case CLI_TEXT:
     case CLI_MAYBE:
         break;
@@ -157,7 +173,9 @@ static void assign_defaults(const parser *p) {
     for (int g = 0; p->command->groups[g] != NULL; g++) {
         for (size_t i = 0; i < p->command->groups[g]->count; i++) {
             const cli_option *option = &p->command->groups[g]->options[i];
-            if (option->fallback == NULL) continue;
+            if (option->fallback == NULL || option->kind == CLI_GIVEN ||
+                option->kind == CLI_GIVEN_SWITCH)
+                continue;
             const cli_exit code = assign(p, option, option->name, option->fallback);
             TANDEM_ASSERT(code == CLI_DONE);
         }
@@ -202,6 +220,8 @@ static void assign_bare(const parser *p, const cli_option *option) {
         *(bool *)field = true;
     else if (option->kind == CLI_COUNT)
         *(int64_t *)field += 1;
+    else if (option->kind == CLI_GIVEN_SWITCH)
+        *(cli_given *)field = (cli_given){.value = "true"};
     else
         *(const char **)field = "";
 }
@@ -213,7 +233,7 @@ static bool takes_value(const cli_option *option) {
 /* The value of `option` when it is the next argument, for the form "--name value". */
 static cli_exit take_next(parser *p, const cli_option *option, const char *source) {
     const bool has_next = p->at < p->argc;
-    if (option->kind == CLI_MAYBE && (!has_next || p->argv[p->at][0] == '-')) {
+    if (cli_option_is_maybe(option) && (!has_next || p->argv[p->at][0] == '-')) {
         assign_bare(p, option);
         return CLI_DONE;
     }
@@ -235,6 +255,7 @@ static cli_exit parse_long(parser *p, const char *text) {
     p->is_given[option->offset] = true;
     char source[WORD_BYTES_MAX];
     (void)snprintf(source, sizeof source, "--%s", option->name);
+    if (option->kind == CLI_REFUSED) return assign(p, option, source, "");
     if (value != NULL && !takes_value(option)) {
         return cli_usage(p->command, "%s takes no value, \"%s\" was given", source, value);
     }

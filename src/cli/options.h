@@ -21,4 +21,10 @@ void cli_option_twin(const cli_option *option, char out[CLI_TWIN_MAX]);
 /* The value without the option where it is worth saying, else NULL: 0 is explained by the help. */
 const char *cli_option_default(const cli_option *option);
 
+/* "a|b" where the value is one of these, else NULL. */
+const char *cli_option_words(const cli_option *option);
+
+/* Whether the option may stand without its value. */
+bool cli_option_is_maybe(const cli_option *option);
+
 #endif

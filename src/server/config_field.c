@@ -79,8 +79,9 @@ static bool parse_price(const char *text, int64_t *micros) {
 static tandem_status number_expected(const server_field *field, const char *source,
                                      const char *text, tandem_error *err) {
     return TANDEM_FAIL(err, INVALID, "%s: \"%.60s\", expected a %s from %lld to %lld", source, text,
-                       field->kind == SERVER_FIELD_BYTES ? "size, such as 2MB or 64MiB,"
-                                                         : "whole number",
+                       field->kind == SERVER_FIELD_BYTES     ? "size, such as 2MB or 64MiB,"
+                       : field->kind == SERVER_FIELD_SECONDS ? "number of seconds"
+                                                             : "whole number",
                        (long long)field->min, (long long)field->max);
 }
 
@@ -126,6 +127,14 @@ tandem_status server_field_set(const server_field *field, void *object, const ch
                            "%s: \"%.60s\", expected realtime, standard, background or a whole "
                            "number",
                            source, text);
+    case SERVER_FIELD_SECONDS: {
+        double seconds = 0.0;
+        if (!tandem__number_parse_double(tandem__str(text), &seconds) ||
+            seconds < (double)field->min || seconds > (double)field->max)
+            return number_expected(field, source, text, err);
+        *(double *)at = seconds;
+        return TANDEM_OK;
+    }
     case SERVER_FIELD_PRICE:
         if (parse_price(text, at)) return TANDEM_OK;
         return TANDEM_FAIL(err, INVALID,

@@ -19,7 +19,8 @@ typedef enum server_field_kind {
     SERVER_FIELD_BYTES = 3,    /* int64_t within [min, max]: 2000000, 2MB, 64MiB */
     SERVER_FIELD_SWITCH = 4,   /* bool: true, false, yes, no, on, off, 1, 0 */
     SERVER_FIELD_PRIORITY = 5, /* int32_t: a word or a whole number */
-    SERVER_FIELD_PRICE = 6,    /* int64_t, millionths: "0.25" is 250000; at most six decimals */
+    SERVER_FIELD_SECONDS = 6,  /* double within [min, max] */
+    SERVER_FIELD_PRICE = 7,    /* int64_t, millionths: "0.25" is 250000; at most six decimals */
 } server_field_kind;
 
 typedef struct server_field {

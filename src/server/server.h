@@ -33,6 +33,8 @@ typedef struct server_options {
     double drain_s;               /* what is under way may take after SIGTERM; 30 */
     const char *cors_origin;      /* NULL = no cross-origin requests */
     bool refuse_long;             /* a text over the model's length is an error unless asked */
+    const char *default_prompt;   /* before texts to embed whose request names no prompt */
+    const char *default_prompt_name;
     const struct server_config *config; /* tenants and keys; NULL = everybody may ask */
     const char *ledger_path;            /* usage; NULL = not kept */
     bool is_open;                       /* ... from other machines as well */

@@ -12,7 +12,7 @@
 
 /* What stands in the words' place is for help where the kind is no WORD. */
 static const server_field settings[SERVER_SETTINGS] = {
-#define SERVER_SETTING_ROW(type, name, kind, fallback, min, max, words, help)                      \
+#define SERVER_SETTING_ROW(type, name, flag, kind, fallback, min, max, words, help)                \
     {#name, SERVER_FIELD_##kind, offsetof(server_config, name), (min), (max), (words)},
     SERVER_SETTING_MAP(SERVER_SETTING_ROW)
 #undef SERVER_SETTING_ROW
@@ -20,7 +20,7 @@ static const server_field settings[SERVER_SETTINGS] = {
 
 void server_config_init(server_config *config) {
     static const char *const fallbacks[SERVER_SETTINGS] = {
-#define SERVER_SETTING_FALLBACK(type, name, kind, fallback, ...) fallback,
+#define SERVER_SETTING_FALLBACK(type, name, flag, kind, fallback, ...) fallback,
         SERVER_SETTING_MAP(SERVER_SETTING_FALLBACK)
 #undef SERVER_SETTING_FALLBACK
     };
@@ -81,16 +81,7 @@ static tandem_status read_model(server_file *file, server_config *config, const 
                                 tandem_error *err) {
     static const server_field fields[] = {
         {"name", SERVER_FIELD_TEXT, offsetof(server_model_config, name), 0, 0, NULL},
-        {"lane", SERVER_FIELD_WORD, offsetof(server_model_config, lane), 0, 0, SERVER_LANE_WORDS},
-        {"dtype", SERVER_FIELD_WORD, offsetof(server_model_config, dtype), 0, 0,
-         SERVER_DTYPE_WORDS},
-        {"policy", SERVER_FIELD_WORD, offsetof(server_model_config, policy), 0, 0,
-         SERVER_POLICY_WORDS},
-        {"threads", SERVER_FIELD_INT, offsetof(server_model_config, threads), 1, 1024, NULL},
-        {"max_length", SERVER_FIELD_INT, offsetof(server_model_config, max_length), 1, 1 << 20,
-         NULL},
-        {"batch_tokens", SERVER_FIELD_INT, offsetof(server_model_config, batch_tokens), 1, 1 << 24,
-         NULL},
+        {"served_name", SERVER_FIELD_TEXT, offsetof(server_model_config, served_name), 0, 0, NULL},
     };
     static const server_part parts[] = {{"aliases", read_aliases}};
     static const server_shape shape = {fields, SERVER_FIELD_COUNT(fields), parts,
@@ -181,4 +172,8 @@ tandem_status server_config_read_keys(server_config *config, tandem_error *err) 
     static const server_shape shape = {NULL, 0, parts, 2}; /* tiers and tenants alone */
     if (config->keys_file == NULL) return TANDEM_OK;
     return read_file(config, config->keys_file, &shape, err);
+}
+
+bool server_config_has_keys(const server_config *config) {
+    return config->tenants_path != NULL || config->api_key != NULL;
 }

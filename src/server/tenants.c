@@ -7,12 +7,12 @@
 
 #include "base/fail.h"
 #include "base/sha.h"
+#include "server/new_key.h"
 
-#define COUNT_MAX    1000000000000 /* of tokens: far over any machine's day */
-#define HASH_PREFIX  "sha256:"
-#define HASH_HEX     (2 * SERVER_HASH_BYTES)
-#define PATH_BYTES   (SERVER_NAME_BYTES + 32)
-#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@"
+#define COUNT_MAX   1000000000000 /* of tokens: far over any machine's day */
+#define HASH_PREFIX "sha256:"
+#define HASH_HEX    (2 * SERVER_HASH_BYTES)
+#define PATH_BYTES  (SERVER_NAME_BYTES + 32)
 
 const server_tier server_tier_open = {.name = "open", .priority = INT32_MIN};
 
@@ -47,13 +47,12 @@ void server_key_hash(const char *key, size_t len, uint8_t hash[SERVER_HASH_BYTES
 /* Names go into headers, logs and tables as they are. */
 static tandem_status take_name(const server_file *file, const server_yaml *node, const char *what,
                                const char *name, char out[SERVER_NAME_BYTES], tandem_error *err) {
-    const size_t len = name == NULL ? 0 : strlen(name);
-    if (len == 0 || len >= SERVER_NAME_BYTES || strspn(name, NAME_LETTERS) != len) {
+    if (!server_is_name(name)) {
         return TANDEM_FAIL(
             err, FORMAT, "%s:%u: %s: \"%.70s\", expected 1 to %d letters, digits or - _ . @",
             file->name, node->line, what, name == NULL ? "" : name, SERVER_NAME_BYTES - 1);
     }
-    memcpy(out, name, len + 1);
+    memcpy(out, name, strlen(name) + 1);
     return TANDEM_OK;
 }
 

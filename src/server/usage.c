@@ -3,7 +3,9 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -49,6 +51,39 @@ tandem_status server_usage_by_parse(tandem_str words, const char *source, uint32
         words = (tandem_str){words.ptr + used, words.len - used};
     }
     return TANDEM_OK;
+}
+
+/* Makes the folders of `path` that are not there, for their owner alone. Whether it worked shows
+ * when the file is opened. */
+static void make_folders(char *path) {
+    for (char *at = path + 1; *at != '\0'; at++) {
+        if (*at != '/') continue;
+        *at = '\0';
+        (void)mkdir(path, 0700);
+        *at = '/';
+    }
+}
+
+tandem_status server_usage_path(tandem_arena *arena, bool is_made, const char **path,
+                                tandem_error *err) {
+    char text[TANDEM_PATH_MAX];
+    const char *state = getenv("STATE_DIRECTORY");
+    const char *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    int len = 0;
+    if (state != NULL && state[0] == '/')
+        len = snprintf(text, sizeof text, "%.*s/usage.db", (int)strcspn(state, ":"), state);
+    else if (xdg != NULL && xdg[0] == '/')
+        len = snprintf(text, sizeof text, "%s/tandem/usage.db", xdg);
+    else if (home != NULL && home[0] == '/')
+        len = snprintf(text, sizeof text, "%s/.local/state/tandem/usage.db", home);
+    else
+        return TANDEM_FAIL(err, INVALID, "no place for the ledger: give --ledger FILE");
+    if (len >= (int)sizeof text)
+        return TANDEM_FAIL(err, CAPACITY, "the ledger's path is too long: give --ledger FILE");
+    if (is_made) make_folders(text);
+    *path = tandem__arena_copy(arena, text, strlen(text));
+    return *path == NULL ? TANDEM_FAIL(err, MEMORY, "no memory for a path") : TANDEM_OK;
 }
 
 static bool is_day(const char *text) {

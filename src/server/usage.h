@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buffer.h"
 #include "base/str.h"
 #include "tandem/status.h"
@@ -54,6 +55,12 @@ tandem_status server_usage_read(const char *path, const server_usage_query *quer
 /* Appends {"by":[...],"rows":[{...}],"total":{...}}. */
 tandem_status server_usage_json(const char *path, const server_usage_query *query,
                                 tandem_buffer *out, tandem_error *err) TANDEM_NODISCARD;
+
+/* Where the ledger is if nobody says: $STATE_DIRECTORY/usage.db (of a systemd unit), else
+ * $XDG_STATE_HOME/tandem/usage.db, else ~/.local/state/tandem/usage.db. `is_made`: folders are made
+ * that are not there. */
+tandem_status server_usage_path(tandem_arena *arena, bool is_made, const char **path,
+                                tandem_error *err) TANDEM_NODISCARD;
 
 /* "day,tenant" as a mask; `source` is how the user gave it. TANDEM_INVALID for another word. */
 tandem_status server_usage_by_parse(tandem_str words, const char *source, uint32_t *by,

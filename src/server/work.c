@@ -187,6 +187,14 @@ tandem_status server_work_options(server_work *work, tandem_error *err) {
         TANDEM_TRY(read_fallback(fallback, &request->fallback, err));
     }
     ask->field = NULL;
+    const server_options *options = &work->loop->server->options;
+    const bool is_embedding =
+        request->task == TANDEM_TASK_EMBED || request->task == TANDEM_TASK_EMBED_ALL;
+    if (is_embedding && request->texts != NULL && request->prompt == NULL &&
+        request->prompt_name == NULL) {
+        request->prompt = options->default_prompt;
+        request->prompt_name = options->default_prompt_name;
+    }
     return TANDEM_OK;
 }
 

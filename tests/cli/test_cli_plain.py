@@ -9,8 +9,8 @@ import subprocess
 
 from cli_case import BINARY, ROOT, TINY, Case, main
 
-COMMANDS = ["embed", "similarity", "rerank", "classify", "tokenize", "bench", "simulate",
-            "doctor", "selftest", "version", "help"]
+COMMANDS = ["embed", "similarity", "rerank", "classify", "tokenize", "serve", "usage", "key",
+            "bench", "simulate", "doctor", "selftest", "version", "help"]
 
 # What the documented interface names, by command: a name that is missing here breaks scripts.
 COMMON = ["--offline", "-q", "-v", "-h", "--help"]
@@ -27,6 +27,16 @@ OPTIONS = {
                       "--compare", "--mix"],
     "simulate": ["--machine", "--policy", "--load", "--realtime", "--background", "--batch",
                  "--bursty", "--faults", "--requests", "--seed", "--warmup-ms", "--json"],
+    "serve": ["-m", "--model", "-c", "--config", "--host", "--port", "--uds-path", "--open",
+              "--api-key", "--keys-file", "--ledger", "--cors-allow-origin", "--log-format",
+              "--http-threads", "--max-connections", "--payload-limit",
+              "--max-client-batch-size", "--max-queue-tokens", "--max-tenant-tokens",
+              "--idle-timeout", "--drain-timeout", "--lane", "--dtype", "--policy", "--threads",
+              "--max-length", "--max-batch-tokens", "--cache", "--auto-truncate",
+              "--default-prompt-name", "--default-prompt", "--served-model-name"],
+    "usage": ["-l", "--ledger", "-c", "--config", "--by", "-t", "--tenant", "--since", "--until",
+              "--json"],
+    "key": ["-t", "--tenant", "--tier", "--json"],
     "doctor": ["--json", "--explain"],
     "selftest": MODEL + ["--report"],
     "version": [],

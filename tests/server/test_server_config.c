@@ -45,8 +45,8 @@ static void test_settings(void **state) {
     server_config config;
     parse(&config, "host: 0.0.0.0\n"
                    "port: 0\n"
-                   "body_bytes: 64MiB\n"
-                   "cache_bytes: 2 GB\n"
+                   "payload_limit: 64MiB\n"
+                   "cache: 2 GB\n"
                    "open: yes\n"
                    "log_format: \"json\"\n"
                    "ledger: /var/lib/tandem/usage.db\n"
@@ -55,22 +55,20 @@ static void test_settings(void **state) {
                    "  - org/one\n"
                    "  - name: org/two\n"
                    "    aliases: [two, zwei]\n"
-                   "    dtype: bf16\n"
-                   "    max_length: 128\n");
+                   "    served_name: second\n");
     assert_string_equal(config.host, "0.0.0.0");
     assert_int_equal(config.port, 0);
-    assert_int_equal(config.body_bytes, 64 << 20);
-    assert_int_equal(config.cache_bytes, 2000000000);
+    assert_int_equal(config.payload_limit, 64 << 20);
+    assert_int_equal(config.cache, 2000000000);
     assert_true(config.open);
     assert_string_equal(config.log_format, "json");
     assert_string_equal(config.ledger, "/var/lib/tandem/usage.db");
     assert_string_equal(config.lane, "cpu");
     assert_int_equal(config.model_count, 2);
     assert_string_equal(config.models[0].name, "org/one");
-    assert_null(config.models[0].dtype);
+    assert_null(config.models[0].served_name);
     assert_string_equal(config.models[1].aliases[1], "zwei");
-    assert_string_equal(config.models[1].dtype, "bf16");
-    assert_int_equal(config.models[1].max_length, 128);
+    assert_string_equal(config.models[1].served_name, "second");
     server_config_deinit(&config);
 }
 
@@ -127,13 +125,15 @@ static const struct mistake {
     {"host: ''", "t.yaml:1: host: empty, expected a text"},
     {"open: maybe", "t.yaml:1: open: \"maybe\", expected true or false"},
     {"log_format: xml", "t.yaml:1: log_format: \"xml\", expected one of text|json"},
-    {"body_bytes: 2 apples", "t.yaml:1: body_bytes: \"2 apples\", expected a size, such as 2MB or "
-                             "64MiB, from 1024 to 1125899906842624"},
-    {"body_bytes: -1", "t.yaml:1: body_bytes: \"-1\", expected a size, such as 2MB or 64MiB, from "
-                       "1024 to 1125899906842624"},
-    {"cache_bytes: 9223372036854775807GB",
-     "t.yaml:1: cache_bytes: \"9223372036854775807GB\", expected a size, such as 2MB or 64MiB, "
-     "from 0 to 1125899906842624"},
+    {"payload_limit: 2 apples",
+     "t.yaml:1: payload_limit: \"2 apples\", expected a size, such as 2MB or "
+     "64MiB, from 1 to 1073741824"},
+    {"payload_limit: -1",
+     "t.yaml:1: payload_limit: \"-1\", expected a size, such as 2MB or 64MiB, from "
+     "1 to 1073741824"},
+    {"cache: 9223372036854775807GB",
+     "t.yaml:1: cache: \"9223372036854775807GB\", expected a size, such as 2MB or 64MiB, "
+     "from 0 to 1099511627776"},
     {"prot: 80", "t.yaml:1: prot: no such setting, the nearest is port"},
     {"model: a", "t.yaml:1: model: no such setting, the nearest is models"},
     {"port: 1\nhost: b\nport: 2", "t.yaml:3: port stands here and on line 1, expected once"},
@@ -141,13 +141,15 @@ static const struct mistake {
     {"just text", "t.yaml:1: the file: \"just text\", expected a map of settings"},
     {"models: a", "t.yaml:1: models: \"a\", expected a list of models"},
     {"models: [[a]]", "t.yaml:1: models: a list, expected a map of settings"},
-    {"models:\n  - lane: cpu", "t.yaml:2: models: a map, expected a name or a map with a name"},
+    {"models:\n  - served_name: a",
+     "t.yaml:2: models: a map, expected a name or a map with a name"},
     {"models:\n  -", "t.yaml:2: models: nothing, expected a name or a map with a name"},
     {"models: [a, a]", "t.yaml:1: models: model a is given twice"},
-    {"models:\n  - name: a\n    lanes: cpu",
-     "t.yaml:3: lanes: no such setting in models, the nearest is lane"},
-    {"models:\n  - name: a\n    lane: gpu",
-     "t.yaml:3: models.lane: \"gpu\", expected one of auto|ane|metal|cuda|cpu|ref"},
+    {"models:\n  - name: a\n    alias: b",
+     "t.yaml:3: alias: no such setting in models, the nearest is aliases"},
+    {"lane: gpu", "t.yaml:1: lane: \"gpu\", expected one of auto|ane|metal|cuda|cpu|ref"},
+    {"idle_timeout: 0",
+     "t.yaml:1: idle_timeout: \"0\", expected a number of seconds from 1 to 86400"},
     {"models:\n  - name: a\n    aliases: b",
      "t.yaml:3: models.aliases: \"b\", expected a list of at most 8 names"},
     {"models:\n  - name: a\n    aliases: [{}]", "t.yaml:3: models.aliases: a map, expected a name"},
