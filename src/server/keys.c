@@ -230,13 +230,14 @@ static bool is_changed(server_keys *keys) {
     return is_other || (was_young && !keys->is_young);
 }
 
-static void reload(server_keys *keys) {
+static void reload(server_keys *keys, bool is_said) {
     tandem_error err = {.status = TANDEM_OK};
     size_t key_count = 0;
     size_t tenant_count = 0;
     if (read_again(keys, &key_count, &tenant_count, &err) == TANDEM_OK) {
-        tandem__log(TANDEM_LOG_INFO, "keys: %s read again: %zu keys of %zu tenants", keys->path,
-                    key_count, tenant_count);
+        if (is_said)
+            tandem__log(TANDEM_LOG_INFO, "keys: %s read again: %zu keys of %zu tenants", keys->path,
+                        key_count, tenant_count);
         return;
     }
     (void)pthread_mutex_lock(&keys->mutex);
@@ -248,13 +249,15 @@ static void reload(server_keys *keys) {
 
 static void *watch(void *context) {
     server_keys *keys = context;
+    bool is_said = false; /* the first time is of the start */
     (void)pthread_mutex_lock(&keys->mutex);
     while (!keys->is_closing) {
         const bool is_asked = keys->is_reload_asked;
         keys->is_reload_asked = false;
         (void)pthread_mutex_unlock(&keys->mutex);
         const bool is_other = is_changed(keys);
-        if (is_asked || is_other) reload(keys);
+        if (is_asked || is_other) reload(keys, is_said);
+        is_said = true;
         (void)pthread_mutex_lock(&keys->mutex);
         const uint64_t until_ns = tandem__clock_ns() + CHECK_NS;
         while (!keys->is_closing && !keys->is_reload_asked && tandem__clock_ns() < until_ns)
