@@ -12,6 +12,7 @@ rate over HTTP is held against the engine's times 1 - generator's processor seco
 wall), since the engine alone has no generator beside it.
 """
 import argparse
+import atexit
 import csv
 import http.client
 import json
@@ -80,8 +81,9 @@ class Server:
         start = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log,
                                         env=os.environ | (environment or {}))
+        atexit.register(self.stop)
         while not self._is_ready(ready):
-            if self.process.poll() is not None or time.perf_counter() - start > 120:
+            if self.process.poll() is not None or time.perf_counter() - start > 60:
                 self.stop()
                 self.log.seek(0)
                 sys.exit(f"{command[0]} does not serve: {self.log.read().decode()[-600:]}")
@@ -95,6 +97,8 @@ class Server:
             return False
 
     def stop(self):
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(20)
@@ -124,13 +128,15 @@ class Bench:
     def tandem(self, *options):
         port = free_port()
         command = [str(self.args.build / "tandem"), "serve", "--model",
-                   str(self.args.folder), "--host", "127.0.0.1", "--port", str(port), *options]
-        return Server(command, port, "/ready")
+                   str(self.args.folder), "--host", "127.0.0.1", "--port", str(port),
+                   *self.args.serve_options.split(), *options]
+        return Server(command, port, self.args.ready)
 
     def infinity(self):
         port = free_port()
         command = [str(self.args.infinity), "v2", "--model-id", str(self.args.folder), "--engine",
-                   "torch", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+                   "torch", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error",
+                   *self.args.infinity_options.split()]
         quiet = {"HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1"}
         return Server(command, port, "/health", quiet)
 
@@ -382,6 +388,7 @@ def text_lines(path, folder):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="the model's folder")
     parser.add_argument("--texts", type=pathlib.Path, required=True,
@@ -394,6 +401,10 @@ def main():
     parser.add_argument("--overload-s", type=float, default=60)
     parser.add_argument("--overload-connections", type=int, default=2000)
     parser.add_argument("--overload-options", default="", help="of tandem serve, for that row")
+    parser.add_argument("--serve-options", default="--cache 0",
+                        help="of tandem serve; the texts repeat, so that a cache would know them")
+    parser.add_argument("--ready", default="/ready", help="path that says when tandem serves")
+    parser.add_argument("--infinity-options", default="")
     parser.add_argument("--infinity", type=pathlib.Path,
                         help="infinity_emb, installed from tools/peers_server.txt")
     parser.add_argument("--json", type=pathlib.Path, help="write every figure here too")
