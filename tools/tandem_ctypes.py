@@ -38,7 +38,8 @@ class tandem_request(ctypes.Structure):
                 ("scoring", ctypes.c_int), ("raw_scores", c_bool), ("skip_normalize", c_bool),
                 ("force_normalize", c_bool), ("refuse_long", c_bool),
                 ("split_long", c_bool), ("replace_invalid", c_bool),
-                ("truncate_left", c_bool)]
+                ("truncate_left", c_bool),
+                ("lane_classes", ctypes.c_uint32)]
 
 
 class tandem_result(ctypes.Structure):

@@ -165,6 +165,11 @@ typedef enum tandem_fallback {
     TANDEM_FALLBACK_NONE = 1, /* ... is an error */
 } tandem_fallback;
 
+/* Classes of lanes, as tandem_lane_info.lane_class has them: a bit each. */
+#define TANDEM_LANES_LATENCY    (1u << 1)
+#define TANDEM_LANES_THROUGHPUT (1u << 2)
+#define TANDEM_LANES_BACKGROUND (1u << 3)
+
 typedef struct tandem_request {
     const tandem_text *texts; /* [count], borrowed for the call */
     const tandem_text *pairs; /* [count], second texts, or NULL */
@@ -190,6 +195,10 @@ typedef struct tandem_request {
     bool split_long; /* ... is computed in windows, averaged by their tokens; TANDEM_TASK_EMBED */
     bool replace_invalid; /* bytes that are not UTF-8 become U+FFFD instead of an error */
     bool truncate_left;   /* what does not fit is cut off the start of a text, prompt first */
+    /* TANDEM_LANES_..., the classes of lanes that may serve; 0 = all. Where it is not 0, a lane
+     * that is named must be of one of them, else TANDEM_PERMISSION; with none of them in service
+     * the request ends as TANDEM_DEVICE. */
+    uint32_t lane_classes;
 } tandem_request;
 
 typedef struct tandem_text_result {

@@ -50,6 +50,8 @@ const char *tandem__reason_text(sched_reason reason) {
         return "retry after a failed batch";
     case SCHED_REASON_CACHE:
         return "cached";
+    case SCHED_REASON_CLASS:
+        return "lane of the classes that the request may use";
     case SCHED_REASON_NONE:
         break;
     }
@@ -116,8 +118,7 @@ void tandem__dispatch_lane_open(tandem_engine *engine, int32_t index) {
     if (!has->is_synchronous) lane->options.hang_min_ns = ASYNC_HANG_NS;
     lane->options.slots_max =
         has->in_flight_max < SCHED_SLOTS_MAX ? has->in_flight_max : SCHED_SLOTS_MAX;
-    lane->last_done_ns = tandem__clock_ns();
-    lane->state = SCHED_LANE_UP;
+    tandem__sched_lane_found(dispatch->scheduler, index, tandem__clock_ns());
     (void)pthread_mutex_unlock(&dispatch->mutex);
 }
 
@@ -145,12 +146,21 @@ static bool is_same_text(const pipeline_job *a, const pipeline_job *b) {
     return x.types == NULL || memcmp(x.types, y.types, bytes) == 0;
 }
 
+/* Whether `leader`, which computes already, serves `job` at least as soon as a lane of its own
+ * would: it is as urgent and free to use the same lanes. */
+static bool may_follow(const pipeline_job *leader, const pipeline_job *job) {
+    const uint8_t led = leader->sched.classes;
+    const uint8_t own = job->sched.classes;
+    if (led != 0 && (own == 0 || (own & ~led) != 0)) return false;
+    return leader->sched.priority <= job->sched.priority &&
+           leader->follower_count < FOLLOWERS_MAX && is_same_text(leader, job);
+}
+
 /* Hands a job to the scheduler, or to the job that computes the same already. */
 static tandem_status begin(pipeline_job *job, tandem_error *err) {
     pipeline_dispatch *dispatch = &job->engine->dispatch;
     pipeline_job **slot = job->hash != 0 ? leader_slot(dispatch, job) : NULL;
-    if (slot != NULL && *slot != NULL && (*slot)->sched.priority <= job->sched.priority &&
-        (*slot)->follower_count < FOLLOWERS_MAX && is_same_text(*slot, job)) {
+    if (slot != NULL && *slot != NULL && may_follow(*slot, job)) {
         job->leader = *slot;
         job->next_over = (*slot)->followers;
         (*slot)->followers = job;

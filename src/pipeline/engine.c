@@ -20,6 +20,10 @@
 
 static const char *const class_words[] = {"none", "latency", "throughput", "background"};
 
+_Static_assert(TANDEM_LANES_LATENCY == 1u << TANDEM_CLASS_LATENCY, "a bit for each class");
+_Static_assert(TANDEM_LANES_THROUGHPUT == 1u << TANDEM_CLASS_THROUGHPUT, "a bit for each class");
+_Static_assert(TANDEM_LANES_BACKGROUND == 1u << TANDEM_CLASS_BACKGROUND, "a bit for each class");
+
 static bool is_auto(const char *lane) {
     return lane == NULL || strcmp(lane, "auto") == 0;
 }
@@ -50,11 +54,13 @@ static tandem_status lane_open(tandem_engine *engine, engine_lane *lane, tandem_
     return status;
 }
 
-/* The class order of a request that names no lane or whose lane is missing. */
-static engine_lane *next_lane(tandem_engine *engine) {
+/* The class order of a request that names no lane or whose lane is missing; `classes` as in
+ * tandem_request. */
+static engine_lane *next_lane(tandem_engine *engine, uint8_t classes) {
     static const tandem_lane_class order[] = {TANDEM_CLASS_LATENCY, TANDEM_CLASS_THROUGHPUT,
                                               TANDEM_CLASS_BACKGROUND};
     for (size_t c = 0; c < sizeof order / sizeof order[0]; c++) {
+        if (!tandem__class_allows(classes, order[c])) continue;
         for (int i = 0; i < engine->lane_count; i++) {
             engine_lane *lane = &engine->lanes[i];
             if (lane->backend->lane_class == order[c] && lane->probe.is_available) return lane;
@@ -70,22 +76,42 @@ static engine_lane *find_lane(tandem_engine *engine, const char *name) {
     return NULL;
 }
 
-tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
-                                  engine_lane **lane, char *reason, tandem_error *err) {
+/* What a request says about its lane. */
+typedef struct lane_wish {
+    const char *name;
+    tandem_fallback fallback;
+    uint8_t classes;
+} lane_wish;
+
+/* This engine has nothing for the wish. */
+static tandem_status fail_wish(const lane_wish *wish, tandem_error *err) {
+    if (wish->classes == 0)
+        return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
+    char words[SCHED_CLASS_BYTES];
+    return TANDEM_FAIL(err, DEVICE,
+                       "this machine has no lane of the classes that the request may use: %s",
+                       tandem__class_words(wish->classes, words));
+}
+
+/* As tandem__engine_lane. */
+static tandem_status find_wish(tandem_engine *engine, const lane_wish *wish, engine_lane **lane,
+                               char *reason, tandem_error *err) {
+    const char *name = wish->name;
     engine_lane *found = is_auto(name) ? NULL : find_lane(engine, name);
     if (!is_auto(name) && found == NULL) {
         return TANDEM_FAIL(err, INVALID,
                            "lane: \"%s\", expected auto, ane, metal, cuda, cpu or ref", name);
     }
+    if (found != NULL)
+        TANDEM_TRY(tandem__class_check(name, found->backend->lane_class, wish->classes, err));
     if (found != NULL && found->probe.is_available) {
         (void)snprintf(reason, PIPELINE_REASON_BYTES, "asked for");
-    } else if (!is_auto(name) && fallback == TANDEM_FALLBACK_NONE) {
+    } else if (!is_auto(name) && wish->fallback == TANDEM_FALLBACK_NONE) {
         return TANDEM_FAIL(err, DEVICE, "lane %s is not available: %s", name, found->probe.reason);
     } else {
         const char *why = found == NULL ? "" : found->probe.reason;
-        found = next_lane(engine);
-        if (found == NULL)
-            return TANDEM_FAIL(err, DEVICE, "this machine has no lane that can serve");
+        found = next_lane(engine, wish->classes);
+        if (found == NULL) return fail_wish(wish, err);
         if (is_auto(name))
             (void)snprintf(reason, PIPELINE_REASON_BYTES,
                            "first available of latency, throughput, background");
@@ -97,17 +123,31 @@ tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tande
     return TANDEM_OK;
 }
 
+tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
+                                  engine_lane **lane, char *reason, tandem_error *err) {
+    const lane_wish wish = {.name = name, .fallback = fallback};
+    return find_wish(engine, &wish, lane, reason, err);
+}
+
 tandem_status tandem__engine_route(tandem_engine *engine, const tandem_request *request,
                                    pipeline_job *job, char *reason, tandem_error *err) {
-    const char *name = request->lane;
-    if (is_auto(name) && !engine->is_lane_named) {
+    lane_wish wish = {.name = request->lane,
+                      .fallback = request->fallback,
+                      .classes = (uint8_t)request->lane_classes};
+    engine_lane *lane = NULL;
+    if (is_auto(wish.name) && !engine->is_lane_named) {
+        lane = next_lane(engine, wish.classes);
+        if (lane == NULL) return fail_wish(&wish, err);
         job->lane = SCHED_NO_LANE;
-        job->home = (int32_t)(next_lane(engine) - engine->lanes);
+        job->home = (int32_t)(lane - engine->lanes);
         return TANDEM_OK;
     }
-    engine_lane *lane = NULL;
-    if (is_auto(name)) name = engine->lane_name;
-    TANDEM_TRY(tandem__engine_lane(engine, name, request->fallback, &lane, reason, err));
+    if (is_auto(wish.name)) { // the engine serves on one lane alone: nobody asked for it by name
+        wish.name = engine->lane_name;
+        const tandem_lane_class lane_class = find_lane(engine, wish.name)->backend->lane_class;
+        if (!tandem__class_allows(wish.classes, lane_class)) return fail_wish(&wish, err);
+    }
+    TANDEM_TRY(find_wish(engine, &wish, &lane, reason, err));
     job->lane = (int32_t)(lane - engine->lanes);
     job->home = job->lane;
     return TANDEM_OK;
@@ -239,7 +279,7 @@ static tandem_status set_limits(const tandem_engine_options *options, tandem_eng
 static tandem_status settle_dtype(tandem_engine *engine, const char *lane, tandem_error *err) {
     if (engine->dtype == TANDEM_DTYPE_AUTO) engine->dtype = TANDEM_DTYPE_F16;
     const engine_lane *wanted = is_auto(lane) ? NULL : find_lane(engine, lane);
-    if (wanted == NULL || !wanted->probe.is_available) wanted = next_lane(engine);
+    if (wanted == NULL || !wanted->probe.is_available) wanted = next_lane(engine, 0);
     if (wanted == NULL || wanted->backend->lane_class == TANDEM_CLASS_NONE) return TANDEM_OK;
     if (wanted->backend->has_dtype(engine->dtype)) return TANDEM_OK;
     char has[80] = "";

@@ -18,6 +18,7 @@
 #include "pipeline/pipeline_internal.h"
 
 #define TEXTS_MAX     ((size_t)1 << 24) /* of one request */
+#define LANE_CLASSES  (TANDEM_LANES_LATENCY | TANDEM_LANES_THROUGHPUT | TANDEM_LANES_BACKGROUND)
 #define SPARSE_FLOATS ((size_t)4 << 20) /* most of one batch's rows of the whole vocabulary */
 
 /* Scales [n] to length 1; a zero vector stays zero. The sum is double, in index order. */
@@ -163,7 +164,12 @@ static tandem_status fail_job(const pipeline_job *job, tandem_error *err) {
         return TANDEM_FAIL(err, CANCELLED, "the request was cancelled");
     if (job->sched.status == TANDEM_TIMEOUT)
         return TANDEM_FAIL(err, TIMEOUT, "deadline of %.3f ms passed", job->request.deadline_ms);
-    return fail_on_lanes(job, "no lane is left to serve", err);
+    char words[SCHED_CLASS_BYTES];
+    char otherwise[120];
+    (void)snprintf(otherwise, sizeof otherwise, "no lane is left to serve%s%s",
+                   job->sched.classes == 0 ? "" : " of the classes that the request may use: ",
+                   job->sched.classes == 0 ? "" : tandem__class_words(job->sched.classes, words));
+    return fail_on_lanes(job, otherwise, err);
 }
 
 static void say_how(const pipeline_job *job) {
@@ -203,6 +209,10 @@ tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) {
 
 static tandem_status check_request(const tandem_engine *engine, const tandem_request *request,
                                    tandem_error *err) {
+    if ((request->lane_classes & ~LANE_CLASSES) != 0) {
+        return TANDEM_FAIL(err, INVALID, "lane_classes: 0x%x, expected bits of 0x%x",
+                           request->lane_classes, LANE_CLASSES);
+    }
     if (request->count > TEXTS_MAX) {
         return TANDEM_FAIL(err, CAPACITY, "%zu texts in one request, limit %zu", request->count,
                            TEXTS_MAX);
@@ -351,6 +361,7 @@ static tandem_status set_units(pipeline_job *job, tandem_error *err) {
     to->served_lane = SCHED_NO_LANE; // as long as the cache alone has answered
     to->priority = request->priority;
     to->lane = job->lane;
+    to->classes = (uint8_t)request->lane_classes;
     to->is_fallback_forbidden = request->fallback == TANDEM_FALLBACK_NONE;
     to->kind = (uint8_t)job->output;
     if (job->output == TANDEM_OUTPUT_SPARSE)

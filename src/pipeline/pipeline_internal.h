@@ -15,6 +15,7 @@
 #include "pipeline/measure.h"
 #include "pipeline/share.h"
 #include "pipeline/watch.h"
+#include "sched/classes.h"
 #include "sched/sched.h"
 #include "tandem/engine.h"
 #include "tandem/tokenizer.h"
@@ -253,7 +254,7 @@ bool tandem__batch_scatter(const tandem_engine *engine, const sched_batch *batch
                            const tandem_batch *packed, pipeline_slot *slot);
 
 /* The lane that serves `name` ("auto", NULL or a backend's), opened if need be. `reason` of 120
- * bytes is filled. TANDEM_NOT_FOUND for an unknown name, TANDEM_DEVICE where it is missing and
+ * bytes is filled. TANDEM_INVALID for an unknown name, TANDEM_DEVICE where it is missing and
  * `fallback` forbids another. */
 tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
                                   engine_lane **lane, char *reason,

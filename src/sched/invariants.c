@@ -3,7 +3,21 @@
 #include "base/assert.h"
 #include "sched/sched_internal.h"
 
-static void check_queue(const sched_queue *queue, sched_band band, int32_t home) {
+static bool is_allowed(const sched *scheduler, const sched_job *job, int32_t lane) {
+    return tandem__class_allows(job->classes, scheduler->lanes[lane].options.lane_class);
+}
+
+/* A lane's own queue holds what the lane may serve, a shared one what every lane may. */
+static void check_classes(const sched *scheduler, const sched_piece *piece) {
+    const sched_job *job = piece->job;
+    if (piece->home != SCHED_NO_LANE)
+        TANDEM_ASSERT(is_allowed(scheduler, job, piece->home));
+    else
+        TANDEM_ASSERT(!tandem__class_binds(scheduler, job->classes));
+}
+
+static void check_queue(const sched *scheduler, const sched_queue *queue, sched_band band,
+                        int32_t home) {
     int64_t pieces = 0;
     int64_t units = 0;
     int64_t tokens = 0;
@@ -12,7 +26,8 @@ static void check_queue(const sched_queue *queue, sched_band band, int32_t home)
         TANDEM_ASSERT(p->is_queued);
         TANDEM_ASSERT(p->count > 0);
         TANDEM_ASSERT(p->job->state == SCHED_JOB_QUEUED);
-        TANDEM_ASSERT(p->job->home == home);
+        TANDEM_ASSERT(p->home == home);
+        check_classes(scheduler, p);
         TANDEM_ASSERT(tandem__sched_band(p->priority) == band);
         TANDEM_ASSERT(before == NULL || tandem__piece_before(before, p));
         TANDEM_ASSERT(p->tokens == tandem__job_tokens(p->job, p->first, p->count));
@@ -47,7 +62,9 @@ static void check_job(const sched *scheduler, const sched_job *job) {
         const sched_batch *batch = &scheduler->batches[i];
         if (batch->state != SCHED_SLOT_RUNNING) continue;
         for (uint32_t n = 0; n < batch->item_count; n++) {
-            if (batch->items[n].job == job) flying += batch->items[n].count;
+            if (batch->items[n].job != job) continue;
+            flying += batch->items[n].count;
+            TANDEM_ASSERT(is_allowed(scheduler, job, batch->lane));
         }
     }
     TANDEM_ASSERT(flying == job->flying_units);
@@ -58,10 +75,10 @@ static void check_job(const sched *scheduler, const sched_job *job) {
 void tandem__sched_check(const sched *scheduler) {
     int64_t tokens = 0;
     for (int b = 0; b < SCHED_BANDS; b++) {
-        check_queue(&scheduler->shared[b], (sched_band)b, SCHED_NO_LANE);
+        check_queue(scheduler, &scheduler->shared[b], (sched_band)b, SCHED_NO_LANE);
         tokens += scheduler->shared[b].tokens;
         for (int i = 0; i < scheduler->lane_count; i++) {
-            check_queue(&scheduler->lanes[i].pinned[b], (sched_band)b, i);
+            check_queue(scheduler, &scheduler->lanes[i].pinned[b], (sched_band)b, i);
             tokens += scheduler->lanes[i].pinned[b].tokens;
         }
     }

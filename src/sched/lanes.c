@@ -244,6 +244,9 @@ static void requeue(sched *scheduler, const sched_item *item, uint32_t first, ui
     piece->count = count;
     piece->tries = 1;
     piece->avoid = (int8_t)failed_lane;
+    piece->home = job->home;
+    if (job->lane == SCHED_NO_LANE && tandem__class_binds(scheduler, job->classes))
+        piece->home = tandem__class_home(scheduler, job, failed_lane, now_ns);
     piece->sequence = job->piece.sequence;
     piece->next_of_job = job->retry_pieces;
     job->retry_pieces = piece;
@@ -283,28 +286,24 @@ static uint32_t item_marked(sched *scheduler, const sched_item *item, const bool
     return bad;
 }
 
-/* A job's waiting pieces to another lane, because `from` is out. */
+/* What waits for a lane that is out goes to another that may serve it, or ends where none of its
+ * classes serves. While nothing serves at all it stays: probes decide. */
 static void evacuate(sched *scheduler, int32_t from, uint64_t now_ns) {
-    const int32_t to = tandem__class_lane(scheduler, scheduler->lanes[from].options.lane_class);
-    if (to == SCHED_NO_LANE) return; // it stays: probes decide
+    const tandem_lane_class lane_class = scheduler->lanes[from].options.lane_class;
+    if (tandem__class_lane(scheduler, lane_class, 0) == SCHED_NO_LANE) return;
     for (int b = 0; b < SCHED_BANDS; b++) {
         sched_queue *queue = &scheduler->lanes[from].pinned[b];
         while (queue->oldest != NULL) {
-            sched_job *job = queue->oldest->job;
-            if (job->is_fallback_forbidden && job->lane != SCHED_NO_LANE) {
+            sched_piece *piece = queue->oldest;
+            sched_job *job = piece->job;
+            const int32_t to = tandem__class_lane(scheduler, lane_class, job->classes);
+            if (to == SCHED_NO_LANE || (job->is_fallback_forbidden && job->lane != SCHED_NO_LANE)) {
                 tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
                 continue;
             }
-            sched_piece *moved[2] = {job->piece.is_queued ? &job->piece : NULL, job->retry_pieces};
-            if (moved[0] != NULL) tandem__queue_remove(queue, moved[0]);
-            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
-                tandem__queue_remove(queue, p);
-            job->home = to;
             if (job->reason == SCHED_REASON_ASKED) job->reason = SCHED_REASON_FALLBACK;
-            sched_queue *other = &scheduler->lanes[to].pinned[b];
-            if (moved[0] != NULL) tandem__queue_push(other, moved[0]);
-            for (sched_piece *p = moved[1]; p != NULL; p = p->next_of_job)
-                tandem__queue_push(other, p);
+            job->home = to;
+            tandem__piece_move(scheduler, piece, to);
         }
     }
 }
@@ -327,6 +326,14 @@ static void lane_up(sched *scheduler, int32_t index, uint64_t now_ns) {
     lane->failures = 0;
     lane->probe_at_ns = 0;
     lane->last_done_ns = now_ns;
+    tandem__classes_settle(scheduler, now_ns);
+}
+
+void tandem__sched_lane_found(sched *scheduler, int32_t index, uint64_t now_ns) {
+    sched_lane *lane = &scheduler->lanes[index];
+    lane->state = SCHED_LANE_UP;
+    lane->last_done_ns = now_ns;
+    tandem__classes_settle(scheduler, now_ns);
 }
 
 static void probe_done(sched *scheduler, int32_t index, bool is_well, uint64_t now_ns) {
@@ -347,7 +354,7 @@ static void probe_done(sched *scheduler, int32_t index, bool is_well, uint64_t n
     if (lane->probe_wait_ns > PROBE_WAIT_MAX_NS) lane->probe_wait_ns = PROBE_WAIT_MAX_NS;
     lane->probe_at_ns = now_ns + lane->probe_wait_ns;
     evacuate(scheduler, index, now_ns); // what stayed for want of another lane
-    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY) != SCHED_NO_LANE) return;
+    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, 0) != SCHED_NO_LANE) return;
     while (scheduler->alive != NULL) {
         tandem__job_end(scheduler, scheduler->alive, TANDEM_DEVICE, now_ns);
     }

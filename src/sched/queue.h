@@ -31,6 +31,7 @@ typedef struct sched_piece {
     int64_t tokens; /* of its units */
     uint8_t tries;  /* batches that failed with these units */
     int8_t avoid;   /* lane that failed on it, or -1 */
+    int32_t home;   /* lane whose pinned queue it waits in, or SCHED_NO_LANE: the shared one */
     bool is_queued;
     uint8_t level;
     int32_t priority;

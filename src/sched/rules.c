@@ -6,26 +6,11 @@
  *     batch size > 1            → metal             batch size > 10 → metal
  *     else                      → cpu               else            → "auto": predict
  *
- * A lane that is missing or out is replaced by the next of the class order. */
+ * A lane that is missing, out or not for the request is replaced by the next of the class order. */
 #include "sched/sched_internal.h"
 
 #define RULES_QUEUE_MAX    5
 #define RULES_SIMPLE_BATCH 10
-
-int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted) {
-    static const tandem_lane_class order[] = {TANDEM_CLASS_LATENCY, TANDEM_CLASS_THROUGHPUT,
-                                              TANDEM_CLASS_BACKGROUND};
-    const int count = (int)(sizeof order / sizeof order[0]);
-    const int start = wanted >= TANDEM_CLASS_LATENCY ? (int)wanted - 1 : 0;
-    for (int c = 0; c < count; c++) {
-        for (int i = 0; i < scheduler->lane_count; i++) {
-            const sched_lane *lane = &scheduler->lanes[i];
-            if (lane->options.lane_class == order[(start + c) % count] && tandem__lane_serves(lane))
-                return i;
-        }
-    }
-    return SCHED_NO_LANE;
-}
 
 /* Requests that wait for a lane or are on it, as ane_queue_size counts them. */
 static int64_t queue_size(const sched_lane *lane) {
@@ -35,17 +20,18 @@ static int64_t queue_size(const sched_lane *lane) {
 }
 
 int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job) {
-    const int32_t latency = tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY);
+    const int32_t latency = tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job->classes);
     const bool is_urgent = job->priority < 0;
     switch (scheduler->options.policy) {
     case SCHED_RULES:
         if (is_urgent && queue_size(&scheduler->lanes[latency]) < RULES_QUEUE_MAX) return latency;
-        return tandem__class_lane(scheduler, job->texts > 1 ? TANDEM_CLASS_THROUGHPUT
-                                                            : TANDEM_CLASS_BACKGROUND);
+        return tandem__class_lane(
+            scheduler, job->texts > 1 ? TANDEM_CLASS_THROUGHPUT : TANDEM_CLASS_BACKGROUND,
+            job->classes);
     case SCHED_RULES_SIMPLE:
         if (is_urgent) return latency;
         if (job->texts > RULES_SIMPLE_BATCH)
-            return tandem__class_lane(scheduler, TANDEM_CLASS_THROUGHPUT);
+            return tandem__class_lane(scheduler, TANDEM_CLASS_THROUGHPUT, job->classes);
         return SCHED_NO_LANE;
     case SCHED_PREDICT:
         break;

@@ -109,11 +109,18 @@ void tandem__piece_free(sched *scheduler, sched_piece *piece) {
 
 static sched_queue *piece_queue(sched *scheduler, const sched_piece *piece) {
     const sched_band band = tandem__sched_band(piece->priority);
-    const int32_t home = piece->job->home;
-    return home == SCHED_NO_LANE ? &scheduler->shared[band] : &scheduler->lanes[home].pinned[band];
+    if (piece->home == SCHED_NO_LANE) return &scheduler->shared[band];
+    return &scheduler->lanes[piece->home].pinned[band];
 }
 
-/* The piece's job, run of units, tries and avoid are set. */
+/* A piece that waits, to another queue. */
+void tandem__piece_move(sched *scheduler, sched_piece *piece, int32_t home) {
+    tandem__queue_remove(piece_queue(scheduler, piece), piece);
+    piece->home = home;
+    tandem__queue_push(piece_queue(scheduler, piece), piece);
+}
+
+/* The piece's job, run of units, home, tries and avoid are set. */
 void tandem__piece_queue_up(sched *scheduler, sched_piece *piece) {
     sched_job *job = piece->job;
     piece->tokens = tandem__job_tokens(job, piece->first, piece->count);
@@ -129,6 +136,49 @@ void tandem__piece_queue_up(sched *scheduler, sched_piece *piece) {
     scheduler->tenant_tokens[job->tenant] += piece->tokens;
 }
 
+/* The lane that the job names, or the next of the class order. */
+static tandem_status home_asked(const sched *scheduler, sched_job *job, tandem_error *err) {
+    const sched_lane *lane = &scheduler->lanes[job->lane];
+    const char *name = lane->options.name;
+    TANDEM_TRY(tandem__class_check(name, lane->options.lane_class, job->classes, err));
+    job->home = job->lane;
+    job->reason = SCHED_REASON_ASKED;
+    if (tandem__lane_serves(lane)) return TANDEM_OK;
+    if (job->is_fallback_forbidden)
+        return TANDEM_FAIL(err, DEVICE, "lane %s is out of service", name);
+    job->home = tandem__class_lane(scheduler, lane->options.lane_class, job->classes);
+    job->reason = SCHED_REASON_FALLBACK;
+    if (job->home != SCHED_NO_LANE) return TANDEM_OK;
+    if (job->classes == 0)
+        return TANDEM_FAIL(err, DEVICE, "lane %s is out of service and no other serves", name);
+    char words[SCHED_CLASS_BYTES];
+    return TANDEM_FAIL(err, DEVICE,
+                       "lane %s is out of service and no other serves of the classes that the "
+                       "request may use: %s",
+                       name, tandem__class_words(job->classes, words));
+}
+
+/* The lane that a rule names or that its classes leave it; SCHED_NO_LANE: late binding. */
+static tandem_status home_chosen(const sched *scheduler, sched_job *job, uint64_t now_ns,
+                                 tandem_error *err) {
+    job->home = SCHED_NO_LANE;
+    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job->classes) == SCHED_NO_LANE) {
+        if (job->classes == 0) return TANDEM_FAIL(err, DEVICE, "every lane is out of service");
+        char words[SCHED_CLASS_BYTES];
+        return TANDEM_FAIL(err, DEVICE,
+                           "no lane serves of the classes that the request may use: %s",
+                           tandem__class_words(job->classes, words));
+    }
+    job->home = tandem__rules_lane(scheduler, job);
+    if (job->home != SCHED_NO_LANE) {
+        job->reason = SCHED_REASON_RULE;
+    } else if (tandem__class_binds(scheduler, job->classes)) {
+        job->home = tandem__class_home(scheduler, job, SCHED_NO_LANE, now_ns);
+        job->reason = SCHED_REASON_CLASS;
+    }
+    return TANDEM_OK;
+}
+
 tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t now_ns,
                                    uint64_t *retry_ns, tandem_error *err) {
     TANDEM_ASSERT(job->state == SCHED_JOB_IDLE);
@@ -136,28 +186,12 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     TANDEM_ASSERT(job->tenant < SCHED_TENANTS_MAX);
     TANDEM_ASSERT(job->lane >= SCHED_NO_LANE && job->lane < scheduler->lane_count);
     *retry_ns = 0;
-    job->home = job->lane;
     job->reason = SCHED_REASON_NONE;
     job->served_lane = SCHED_NO_LANE;
-    if (job->lane != SCHED_NO_LANE) {
-        job->reason = SCHED_REASON_ASKED;
-        if (!tandem__lane_serves(&scheduler->lanes[job->lane])) {
-            const char *name = scheduler->lanes[job->lane].options.name;
-            if (job->is_fallback_forbidden)
-                return TANDEM_FAIL(err, DEVICE, "lane %s is out of service", name);
-            job->home =
-                tandem__class_lane(scheduler, scheduler->lanes[job->lane].options.lane_class);
-            job->reason = SCHED_REASON_FALLBACK;
-            if (job->home == SCHED_NO_LANE)
-                return TANDEM_FAIL(err, DEVICE, "lane %s is out of service and no other serves",
-                                   name);
-        }
-    } else if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY) == SCHED_NO_LANE) {
-        return TANDEM_FAIL(err, DEVICE, "every lane is out of service");
-    } else {
-        job->home = tandem__rules_lane(scheduler, job);
-        if (job->home != SCHED_NO_LANE) job->reason = SCHED_REASON_RULE;
-    }
+    if (job->lane != SCHED_NO_LANE)
+        TANDEM_TRY(home_asked(scheduler, job, err));
+    else
+        TANDEM_TRY(home_chosen(scheduler, job, now_ns, err));
     TANDEM_TRY(tandem__sched_admit(scheduler, job, now_ns, retry_ns, err));
     job->status = TANDEM_OK;
     job->failed_units = job->retries = 0;
@@ -171,7 +205,8 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     if (scheduler->alive != NULL) scheduler->alive->previous_alive = job;
     scheduler->alive = job;
     scheduler->alive_deadlines += job->deadline_ns > 0;
-    job->piece = (sched_piece){.job = job, .count = job->unit_count, .avoid = SCHED_NO_LANE};
+    job->piece = (sched_piece){
+        .job = job, .count = job->unit_count, .avoid = SCHED_NO_LANE, .home = job->home};
     job->state = SCHED_JOB_QUEUED;
     tandem__piece_queue_up(scheduler, &job->piece);
     scheduler->waiting_jobs++;

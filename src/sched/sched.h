@@ -55,9 +55,10 @@ typedef enum sched_reason {
     SCHED_REASON_RULE = 8,     /* what the selected rule says */
     SCHED_REASON_RETRY = 9,    /* another lane had failed on it */
     SCHED_REASON_CACHE = 10,   /* no lane: the vector was known */
+    SCHED_REASON_CLASS = 11,   /* earliest of the lanes whose classes the request may use */
 } sched_reason;
 
-#define SCHED_REASONS 11
+#define SCHED_REASONS 12
 
 typedef enum sched_job_state {
     SCHED_JOB_IDLE = 0,     /* the submitter's */
@@ -78,7 +79,8 @@ typedef struct sched_job {
     uint32_t tenant;            /* < SCHED_TENANTS_MAX */
     uint64_t deadline_ns;       /* 0 = none */
     bool is_fallback_forbidden;
-    uint8_t kind;             /* units of different kinds never share a batch (task, model) */
+    uint8_t classes; /* bits 1 << tandem_lane_class of the lanes that may serve it; 0 = all */
+    uint8_t kind;    /* units of different kinds never share a batch (task, model) */
     uint32_t batch_units_max; /* of its units in one batch, 0 = as the lane */
 
     tandem_status status; /* TANDEM_OK although units failed: see failed_units */
@@ -94,7 +96,7 @@ typedef struct sched_job {
     uint32_t waiting_units;
     uint32_t flying_units;
     int64_t waiting_tokens;
-    int32_t home; /* lane whose pinned queue it waits in, or SCHED_NO_LANE */
+    int32_t home; /* lane that it is bound to, or SCHED_NO_LANE; retries may be elsewhere */
     sched_piece piece;
     sched_piece *retry_pieces; /* list of its further pieces */
     struct sched_job *next_finished;
@@ -256,8 +258,9 @@ tandem_status tandem__sched_open(const sched_options *options, sched **scheduler
 void tandem__sched_close(sched *scheduler);
 
 /* Admits the job or refuses it: TANDEM_CAPACITY over a bound, with the time after which to try
- * again in *retry_ns; TANDEM_TIMEOUT where its deadline cannot be met; TANDEM_DEVICE where no lane
- * may serve it. A refused job was never the scheduler's. */
+ * again in *retry_ns; TANDEM_TIMEOUT where its deadline cannot be met; TANDEM_PERMISSION where it
+ * names a lane outside of its classes; TANDEM_DEVICE where no lane may serve it. A refused job was
+ * never the scheduler's. */
 tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t now_ns,
                                    uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;
 
@@ -283,6 +286,9 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
 
 /* Gives up hung batches and drops work that is too late. Returns when to call again. */
 uint64_t tandem__sched_tick(sched *scheduler, uint64_t now_ns);
+
+/* A lane that was missing serves from now on. */
+void tandem__sched_lane_found(sched *scheduler, int32_t lane, uint64_t now_ns);
 
 /* The next finished job, or NULL: now the submitter's again. */
 sched_job *tandem__sched_finished(sched *scheduler);

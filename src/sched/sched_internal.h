@@ -3,6 +3,7 @@
 #ifndef TANDEM_SCHED_SCHED_INTERNAL_H
 #define TANDEM_SCHED_SCHED_INTERNAL_H
 
+#include "sched/classes.h"
 #include "sched/sched.h"
 
 /* Of its full speed: below it a machine throttles, as the guide has it. */
@@ -45,8 +46,21 @@ uint64_t tandem__predict_finish(const sched *scheduler, const sched_job *job, ui
 /* rules.c: the lane that the selected rule names for a job, SCHED_NO_LANE for "auto". */
 int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job);
 
-/* The lane of a class that serves, else the next of the class order; SCHED_NO_LANE if none. */
-int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted);
+/* classes.c: the lane of a class that serves, else the next of the class order, among those that
+ * `classes` (0 = all) allows; SCHED_NO_LANE if none. */
+int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted, uint8_t classes);
+
+/* Whether some lane that serves is not for these classes. */
+bool tandem__class_binds(const sched *scheduler, uint8_t classes);
+
+/* The lane of the job's classes that is predicted to finish it first: another than `avoid`, which
+ * is the answer where there is no other. */
+int32_t tandem__class_home(const sched *scheduler, const sched_job *job, int32_t avoid,
+                           uint64_t now_ns);
+
+/* A lane serves that did not: jobs in the shared queues that are no longer for all of them
+ * go to one of theirs, or end as TANDEM_DEVICE where none serves. */
+void tandem__classes_settle(sched *scheduler, uint64_t now_ns);
 
 /* admission.c */
 tandem_status tandem__sched_admit(sched *scheduler, const sched_job *job, uint64_t now_ns,
@@ -55,6 +69,7 @@ void tandem__sched_drained(sched *scheduler, int64_t tokens, uint64_t now_ns);
 
 /* sched.c: job bookkeeping. */
 void tandem__piece_queue_up(sched *scheduler, sched_piece *piece);
+void tandem__piece_move(sched *scheduler, sched_piece *piece, int32_t home);
 void tandem__job_units_done(sched *scheduler, sched_job *job, uint32_t units, uint64_t now_ns);
 void tandem__job_fail_units(sched_job *job, uint32_t first, uint32_t count, tandem_status status);
 void tandem__job_end(sched *scheduler, sched_job *job, tandem_status status, uint64_t now_ns);

@@ -166,6 +166,27 @@ static void test_leader_is_cancelled(void **state) {
     tandem_engine_close(engine);
 }
 
+/* Who may use every lane does not wait for an equal request that is bound to a slow one. */
+static void test_leader_of_other_classes(void **state) {
+    (void)state;
+    tandem_engine *engine = sim_engine_open((double[]){5000, -1, 300000}, &with_cache);
+    tandem_request request = {.ids = ids,
+                              .id_offsets = offsets,
+                              .count = 1,
+                              .priority = TANDEM_PRIORITY_REALTIME,
+                              .lane_classes = TANDEM_LANES_BACKGROUND};
+    tandem_status ended[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tandem_engine_submit(engine, &request, note, &ended[i], NULL, NULL, NULL),
+                         TANDEM_OK);
+        request.lane_classes = 0;
+    }
+    assert_int_equal(tandem_engine_drain(engine, 150, NULL), TANDEM_TIMEOUT);
+    assert_int_equal(ended[0], TANDEM_CANCELLED);
+    assert_int_equal(ended[1], TANDEM_OK);
+    tandem_engine_close(engine);
+}
+
 /* Those that wait for an equal request are bounded as well. */
 static void test_followers_are_bounded(void **state) {
     (void)state;
@@ -193,6 +214,7 @@ int main(void) {
         cmocka_unit_test(test_engine_hits),
         cmocka_unit_test(test_computed_once),
         cmocka_unit_test(test_leader_is_cancelled),
+        cmocka_unit_test(test_leader_of_other_classes),
         cmocka_unit_test(test_followers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

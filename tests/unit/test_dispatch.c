@@ -164,6 +164,50 @@ static void test_deadlines(void **state) {
     tandem_engine_close(engine);
 }
 
+/* The classes that a request may use: what serves it, and what is said where nothing may. */
+static void test_lane_classes(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t classes;
+        const char *lane; /* that is named */
+        tandem_fallback fallback;
+        tandem_status status;
+        const char *says; /* the lane that serves, or a part of the message */
+    } cases[] = {
+        {TANDEM_LANES_LATENCY, NULL, 0, TANDEM_OK, "ane"},
+        {TANDEM_LANES_BACKGROUND, "auto", 0, TANDEM_OK, "cpu"},
+        {TANDEM_LANES_THROUGHPUT | TANDEM_LANES_BACKGROUND, "metal", 0, TANDEM_OK, "cpu"},
+        {TANDEM_LANES_LATENCY | TANDEM_LANES_THROUGHPUT, "metal", 0, TANDEM_OK, "ane"},
+        {TANDEM_LANES_THROUGHPUT, "metal", TANDEM_FALLBACK_NONE, TANDEM_DEVICE, "the test's"},
+        {TANDEM_LANES_THROUGHPUT, "metal", 0, TANDEM_DEVICE, "may use: throughput"},
+        {TANDEM_LANES_THROUGHPUT, NULL, 0, TANDEM_DEVICE, "may use: throughput"},
+        {TANDEM_LANES_BACKGROUND, "ane", 0, TANDEM_PERMISSION,
+         "lane ane: its class is latency, the request may use background"},
+        {TANDEM_LANES_LATENCY, "cpu", 0, TANDEM_PERMISSION, "lane cpu: its class is background"},
+        {1u << 4, NULL, 0, TANDEM_INVALID, "lane_classes: 0x10"},
+        {1, NULL, 0, TANDEM_INVALID, "lane_classes: 0x1"},
+    };
+    tandem_engine *engine = sim_engine_open((double[]){100, -1, 400}, NULL);
+    tandem_result result = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tandem_error err = {0};
+        tandem_request request = one_text();
+        request.lane_classes = cases[i].classes;
+        request.lane = cases[i].lane;
+        request.fallback = cases[i].fallback;
+        const tandem_status status = tandem_engine_infer(engine, &request, &result, &err);
+        assert_int_equal(status, cases[i].status);
+        if (status == TANDEM_OK)
+            assert_string_equal(result.lane, cases[i].says);
+        else if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("\"%s\", expected \"%s\"", err.message, cases[i].says);
+        if (status == TANDEM_OK && cases[i].lane == NULL)
+            assert_string_equal(result.reason, "lane of the classes that the request may use");
+    }
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
 static void test_queue(void **state) {
     (void)state;
     enum { COUNT = 200 };
@@ -461,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_lane_that_cannot_be_opened),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_lane_classes),
         cmocka_unit_test(test_refused_with_time_to_retry),
         cmocka_unit_test(test_close_tells_everybody),
         cmocka_unit_test(test_readiness),
