@@ -35,6 +35,13 @@ static void raise_descriptors(void) {
 
 static const server_model_options default_model = {.name = DEFAULT_MODEL};
 
+/* A folder goes by its last part: where it lies is nobody's business. */
+static const char *name_of(const char *given) {
+    const char *slash = strrchr(given, '/');
+    const bool is_path = given[0] == '/' || given[0] == '.' || given[0] == '~';
+    return is_path && slash != NULL && slash[1] != '\0' ? slash + 1 : given;
+}
+
 static tandem_status open_models(server_state *server, tandem_error *err) {
     const server_options *options = &server->options;
     const char *names[SERVER_MODELS_MAX];
@@ -56,8 +63,8 @@ static tandem_status open_models(server_state *server, tandem_error *err) {
         model->created_s = (int64_t)time(NULL);
         model->tokenizer = tandem_engine_tokenizer(model->engine);
         tandem_engine_model(model->engine, &model->info);
-        model->name = from->served_name != NULL ? from->served_name : from->name;
-        if (from->served_name != NULL) model->aliases[model->alias_count++] = from->name;
+        model->name = from->served_name != NULL ? from->served_name : name_of(from->name);
+        if (model->name != from->name) model->aliases[model->alias_count++] = from->name;
         for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)
             model->aliases[model->alias_count++] = from->aliases[k];
         model->lane_count = tandem_lanes(model->engine, model->lanes);

@@ -20,6 +20,7 @@
 #include "server/server_internal.h"
 
 #define FLYING_MAX        128
+#define FLYING_FIRST      4 /* at first: the first vectors should not wait for a large batch */
 #define WAITING_BYTES_MAX ((size_t)32 << 20)
 #define PENDING_BYTES_MAX ((size_t)256 << 10) /* of lines that the client has not taken */
 #define ARENA_BYTES_MAX   ((size_t)32 << 20)
@@ -43,6 +44,7 @@ struct server_stream {
     stream_item *free_items;
     bool is_item_flying[FLYING_MAX];
     int32_t flying;
+    int32_t flying_max; /* one more with each that is done */
     uint64_t next_index;
     const char *lane; /* that the answer's head names */
     bool is_empty;    /* ... and has no text more */
@@ -68,6 +70,7 @@ void server_stream_open(server_work *work) {
         http_list_has(type, "application/x-ndjson") || http_list_has(type, "application/jsonl");
     server_pieces_init(&stream->pieces, is_lines, WAITING_BYTES_MAX + ((size_t)1 << 20));
     tandem__arena_init(&stream->arena, ARENA_BYTES_MAX);
+    stream->flying_max = FLYING_FIRST;
     tandem__buffer_init(&stream->text, 2 * SERVER_PIECE_BYTES_MAX);
     tandem__buffer_init(&stream->held, SERVER_PIECE_BYTES_MAX);
     for (int i = FLYING_MAX - 1; i >= 0; i--) {
@@ -188,6 +191,7 @@ static void on_item(server_flight *flight, tandem_call *call) {
     server_work_enter(work);
     stream->is_item_flying[item - stream->items] = false;
     stream->flying--;
+    if (stream->flying_max < FLYING_MAX) stream->flying_max++;
     if (status == TANDEM_OK) server_sample_of_result(&work->sample, result);
     if (!work->exchange->is_ended) {
         begin(work, status == TANDEM_OK ? result : NULL);
@@ -307,7 +311,7 @@ static void hold(server_stream *stream, tandem_str piece) {
 static void pump(server_work *work) {
     server_stream *stream = work->stream;
     http_exchange *exchange = work->exchange;
-    while (!exchange->is_ended && stream->free_items != NULL &&
+    while (!exchange->is_ended && stream->flying < stream->flying_max &&
            http_answer_pending(exchange) + work->out.len < PENDING_BYTES_MAX) {
         tandem_str piece;
         if (!next_piece(work, &piece)) break;

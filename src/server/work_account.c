@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/log.h"
 #include "server/keys.h"
 #include "server/ledger.h"
 #include "server/server_internal.h"
@@ -131,6 +132,21 @@ static void fill_sample(server_work *work, bool is_gone) {
         sample->characters += request->texts[i].len;
 }
 
+/* A line a request, with -v twice. */
+static void log_request(const server_work *work) {
+    const http_exchange *exchange = work->exchange;
+    const server_sample *sample = &work->sample;
+    tandem__log(TANDEM_LOG_DEBUG,
+                "%.*s %.*s %d id=%s lane=%s texts=%llu tokens=%llu queue_ms=%.3f infer_ms=%.3f "
+                "total_ms=%.3f%s%s",
+                TANDEM_STR_ARG(exchange->head.method), TANDEM_STR_ARG(exchange->head.path),
+                sample->http_code, work->id, sample->lane == NULL ? "none" : sample->lane,
+                (unsigned long long)sample->texts, (unsigned long long)sample->tokens,
+                (double)sample->queue_ns / 1e6, (double)sample->infer_ns / 1e6,
+                (double)sample->total_ns / 1e6,
+                work->err.status == TANDEM_OK ? "" : " error=", work->err.message);
+}
+
 void server_work_account(server_work *work, bool is_gone) {
     server_ask *ask = &work->ask;
     server_stats *stats = ask->catalog->stats;
@@ -139,6 +155,7 @@ void server_work_account(server_work *work, bool is_gone) {
     if (is_gone) server_stats_count(stats, SERVER_EVENT_LEFT);
     fill_sample(work, is_gone);
     server_stats_add(stats, &work->sample);
+    log_request(work);
     const bool is_inference = ask->route->read != NULL || ask->route->read_bytes != NULL;
     if (ask->catalog->ledger != NULL && is_inference && work->is_routed) enter_usage(work, is_gone);
     if (ask->tenant == NULL) return;
