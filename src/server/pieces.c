@@ -128,6 +128,7 @@ static tandem_status take_member(server_pieces *pieces, bool *is_there, tandem_s
     pieces->part = SERVER_PIECES_AFTER;
     if (is_inputs) {
         *piece = value; // one text, not a list
+        pieces->has_inputs = true;
         return TANDEM_OK;
     }
     tandem_buffer *options = &pieces->options;
@@ -156,6 +157,7 @@ static tandem_status take_mark(server_pieces *pieces, char c, tandem_error *err)
         if (c == ',' && pieces->has_inputs)
             return TANDEM_FAIL(err, FORMAT,
                                "in a stream every other field comes before \"inputs\"");
+        if (c == '}' && !pieces->has_inputs) return fail(err, "\"inputs\" is missing");
         pieces->part = c == ',' ? SERVER_PIECES_KEY : SERVER_PIECES_END;
         return c == ',' || c == '}' ? TANDEM_OK : fail(err, "a comma or } was expected");
     case SERVER_PIECES_KEY:

@@ -28,7 +28,7 @@ typedef struct server_pieces {
     bool is_lines;
     bool is_whole;   /* no more bytes will come */
     bool has_item;   /* "inputs" has begun to have items */
-    bool has_inputs; /* ... has ended */
+    bool has_inputs; /* ... has ended, or was one text */
     server_pieces_part part;
 } server_pieces;
 

@@ -105,6 +105,11 @@ tandem_status server_work_admit(server_work *work, uint64_t *retry_ns,
 /* The end: statistics, ledger, the tenant's bucket. Once a request. */
 void server_work_account(server_work *work, bool is_gone);
 
+/* work_route.c: sets ask->route, the nearest where there is none; false if that was answered. */
+bool server_work_route(server_work *work);
+/* The Allow header of the path, to work->fields; "*" stands for all paths. */
+tandem_status server_work_allow(server_work *work) TANDEM_NODISCARD;
+
 /* work_names.c: the request's id and trace, from its headers or new. */
 void server_work_name(server_work *work);
 

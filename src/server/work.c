@@ -16,20 +16,6 @@
 #define GATE_NS          ((uint64_t)4000000)
 #define BODY_WORD        "the request's body"
 
-/* Errors of requests that have no route take the form of the API that they seem to want. */
-static const server_route *nearest_route(tandem_str path) {
-    static const server_route nowhere[] = {
-        {.method = "", .path = "/v1/rerank", .api = SERVER_API_COHERE},
-        {.method = "", .path = "/v2/rerank", .api = SERVER_API_COHERE},
-        {.method = "", .path = "/v2", .api = SERVER_API_KSERVE},
-        {.method = "", .path = "/v1", .api = SERVER_API_OPENAI},
-        {.method = "", .path = "", .api = SERVER_API_TEI},
-    };
-    const server_route *route = nowhere;
-    while (!tandem__str_starts(path, route->path)) route++;
-    return route;
-}
-
 static void fail_now(server_work *work, int code) {
     work->ask.http_code = code;
     server_work_fail(work);
@@ -63,6 +49,13 @@ static void check_head(server_work *work) {
     if (is_type_wrong(work)) {
         (void)TANDEM_FAIL(&work->err, FORMAT, "Content-Type is \"%.*s\", expected application/json",
                           TANDEM_STR_ARG(work->ask.content_type));
+        fail_now(work, 415);
+        return;
+    }
+    const tandem_str coding = http_head_get(head, "Content-Encoding");
+    if (coding.len > 0 && !http_list_has(coding, "identity")) {
+        (void)TANDEM_FAIL(&work->err, FORMAT, "Content-Encoding is \"%.*s\", expected none",
+                          TANDEM_STR_ARG(coding));
         fail_now(work, 415);
         return;
     }
@@ -124,6 +117,7 @@ static tandem_status write_refusal_fields(server_work *work, int code) {
     TANDEM_TRY(server_work_fields(work, work->ask.answer_type));
     if (code == 401)
         return tandem__buffer_printf(&work->fields, NULL, "WWW-Authenticate: Bearer\r\n");
+    if (code == 405) return server_work_allow(work);
     if (code != 429 && code != 503) return TANDEM_OK;
     // When to come again, whoever refused; openai's client reads the second line.
     const uint64_t ms = work->retry_ns / 1000000 + 1;
@@ -378,46 +372,8 @@ static void on_ended(http_exchange *exchange, bool is_gone) {
     server_work_leave(work);
 }
 
-static void answer_options(server_work *work) {
-    if (server_work_fields(work, NULL) != TANDEM_OK ||
-        tandem__buffer_printf(&work->fields, NULL, "Allow: GET, HEAD, POST, OPTIONS\r\n") !=
-            TANDEM_OK) {
-        http_answer_break(work->exchange);
-        return;
-    }
-    http_answer(work->exchange, 204, (tandem_str){work->fields.ptr, work->fields.len},
-                (tandem_str){NULL, 0});
-}
-
-static bool find_route(server_work *work) {
-    const http_head *head = &work->exchange->head;
-    server_ask *ask = &work->ask;
-    const tandem_str method =
-        tandem__str_is(head->method, "HEAD") ? TANDEM_STR("GET") : head->method;
-    bool is_known = false;
-    const server_route *route = server_route_find(method, head->path, &ask->path_model, &is_known);
-    ask->route = route == NULL ? nearest_route(head->path) : route;
-    work->is_routed = route != NULL;
-    if (route != NULL) return true;
-    if (tandem__str_is(head->method, "OPTIONS")) {
-        answer_options(work);
-        return false;
-    }
-    if (is_known)
-        (void)TANDEM_FAIL(&work->err, INVALID, "%.*s is not a method of %.*s",
-                          TANDEM_STR_ARG(head->method), TANDEM_STR_ARG(head->path));
-    else
-        (void)TANDEM_FAIL(&work->err, NOT_FOUND,
-                          "there is nothing at %.*s; GET /openapi.json "
-                          "lists what there is",
-                          TANDEM_STR_ARG(head->path));
-    fail_now(work, is_known ? 405 : 404);
-    return false;
-}
-
-/* What can be said before the body is there. */
 static void admit(server_work *work) {
-    if (!find_route(work)) return;
+    if (!server_work_route(work)) return;
     if (!server_work_identify(work)) {
         server_work_fail(work);
         return;

@@ -25,9 +25,6 @@ tandem_status server_work_fields(server_work *work, const char *type) {
             "queue;dur=%.3f, infer;dur=%.3f, total;dur=%.3f\r\n",
             result->lane, result->reason, ms(result->tokenize_ns), ms(result->queue_ns),
             ms(result->infer_ns), ms(total_ns)));
-        if (result->truncated > 0)
-            TANDEM_TRY(tandem__buffer_printf(fields, NULL, "X-Tandem-Truncated: %zu\r\n",
-                                             result->truncated));
     } else if (work->ask.route->read != NULL || work->ask.route->read_bytes != NULL) {
         TANDEM_TRY(tandem__buffer_printf(fields, NULL,
                                          "X-Tandem-Lane: none\r\nX-Tandem-Reason: refused\r\n"

@@ -180,7 +180,7 @@ class Heads(RawCase):
         self.assertEqual(self.wire().ask(b"\r\n\r\n", HEALTH).code, 200)
 
     def test_targets(self):
-        for target in ("http://example.org/health", "/health?a=b&c", "/he%61lth", "/%68ealth",
+        for target in ("http://example.org/health", "/health?a=b&c",
                        "HTTP://example.org:80/health?x"):
             self.assertEqual(self.wire().ask(request("GET", target)).code, 200, target)
         for target in ("/health/", "//health", "/Health", "/embed%00", "/%zz", "/health%", "/..",
@@ -192,11 +192,12 @@ class Heads(RawCase):
         wire = self.wire()
         self.assertEqual(wire.ask(request("GET", "/nowhere")).code, 404)
         self.assertEqual(wire.ask(post("/v1/nowhere", {})).code, 404)
-        for method, target, allowed in (("GET", "/embed", "POST"), ("DELETE", "/embed", "POST"),
-                                        ("POST", "/health", "GET"), ("PUT", "/metrics", "GET")):
+        for method, target, allowed in (("GET", "/embed", "POST, OPTIONS"),
+                                        ("DELETE", "/embed", "POST, OPTIONS"),
+                                        ("POST", "/health", "GET, HEAD, OPTIONS"),
+                                        ("PUT", "/metrics", "GET, HEAD, OPTIONS")):
             answer = wire.ask(request(method, target))
-            self.assertEqual(answer.code, 405, (method, target))
-            self.assertIn(allowed, answer.headers["allow"])
+            self.assertEqual((answer.code, answer.headers["allow"]), (405, allowed), method)
         for method in ("BREW", "TRACE", "X" * 30):
             self.assertIn(wire.ask(request(method, "/health")).code, (405, 501))
         self.assert_embeds(wire)
@@ -205,18 +206,17 @@ class Heads(RawCase):
         wire = self.wire()
         answer = wire.ask(request("HEAD", "/health"), has_body=False)
         self.assertEqual(answer.code, 200)
-        answer = wire.ask(request("OPTIONS", "/embed"))
-        self.assertIn(answer.code, (200, 204))
-        self.assertIn("POST", answer.headers["allow"])
-        self.assertIn(wire.ask(request("OPTIONS", "*")).code, (200, 204))
+        for target, allowed in (("/embed", "POST, OPTIONS"), ("/health", "GET, HEAD, OPTIONS"),
+                                ("*", "GET, HEAD, POST, OPTIONS")):
+            answer = wire.ask(request("OPTIONS", target))
+            self.assertEqual((answer.code, answer.headers["allow"]), (204, allowed))
         answer = wire.ask(request("HEAD", "/nowhere"), has_body=False)
         self.assertEqual(answer.code, 404)
         self.assert_embeds(wire)
 
     def test_content_types(self):
         body = json.dumps({"inputs": TEXTS}).encode()
-        for name in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON",
-                     "application/vnd.api+json"):
+        for name in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON"):
             answer = self.wire().ask(request("POST", "/embed", body, "Content-Type: " + name))
             self.assertEqual(answer.code, 200, name)
         self.assertEqual(self.wire().ask(request("POST", "/embed", body)).code, 200)

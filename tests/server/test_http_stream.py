@@ -97,13 +97,12 @@ class Stream(ServerCase):
 
     def test_options_after_the_texts(self):
         # They came too late for texts that are on their way: an error, not half an answer.
-        answer = self.wire.ask(post("/embed", {"inputs": TEXTS, "normalize": False}, LINES_OUT))
-        if answer.code == 200:
-            last = rows_of(answer.body)[-1]
-            self.assertIn("normalize", last["error"])
-        else:
-            self.assertIn(answer.code, (400, 422))
-            self.assertIn(b"normalize", answer.body)
+        for inputs in (TEXTS, TEXTS[0]):
+            answer = self.wire.ask(post("/embed", {"inputs": inputs, "normalize": False},
+                                        LINES_OUT))
+            errors = [row["error"] for row in rows_of(answer.body) if "error" in row]
+            self.assertEqual(len(errors), 1)
+            self.assertIn("before \"inputs\"", errors[0])
 
     def test_errors_of_a_line(self):
         rows = rows_of(self.lines(TEXTS[0], {"inputs": 7}, {"inputs": TEXTS[1], "dimensions": 99},
@@ -129,14 +128,17 @@ class Stream(ServerCase):
         self.assertIn("error", by_index[1])
 
     def test_broken_structure(self):
-        for body in (b"", b"{", b"[", b'{"inputs": ["a"', b'{"inputs": ["a", ]}', b'{"inputs": "a"',
+        for body in (b"", b"{", b"[", b'{"inputs": ["a"', b'{"inputs": ["a", ]}',
+                     b'{"inputs": "a"',
                      b'{"inputs": ["a"] "b"}', b'{"inputs": ["a"]}}', b'{"other": 1}', b"null",
+                     b"{}",
+                     b'{"inputs": "a", "inputs": "b"}',
                      b'{"inputs": ["a" "b"]}', b'{"inputs": {"a": ["b"]}}', b'{"inputs": ["a]}'):
             with Wire(self.server.port) as wire:
                 answer = wire.ask(post("/embed", body, LINES_OUT) if body else
                                   request("POST", "/embed", b"", LINES_OUT))
             if answer.code == 200:
-                self.assertIn("error", rows_of(answer.body)[-1], body)
+                self.assertTrue(any("error" in row for row in rows_of(answer.body)), body)
             else:
                 self.assertIn(answer.code, (400, 422), body)
 
@@ -154,7 +156,6 @@ class Stream(ServerCase):
             self.assert_near(row["embedding"], UNIT[index % len(UNIT)])
         self.wire.send(LAST)
         self.assertIsNone(rows.next())
-        self.assert_goes_on()
 
     def test_a_list_both_ways_at_once(self):
         self.wire.send(request("POST", "/embed", b"", LINES_OUT, CHUNKED,
@@ -174,10 +175,11 @@ class Stream(ServerCase):
     def test_cut_anywhere(self):
         body = "\n".join(json.dumps(text, ensure_ascii=False) for text in TEXTS).encode()
         for size in (1, 2, 3, 7, 64):
-            self.wire.send(request("POST", "/embed", b"", LINES_IN, CHUNKED))
-            for start in range(0, len(body), size):
-                self.wire.send(chunk(body[start:start + size]))
-            self.check(rows_of(self.wire.ask(LAST).body))
+            with Wire(self.server.port) as wire: # an answer before the body's end closes
+                wire.send(request("POST", "/embed", b"", LINES_IN, CHUNKED))
+                for start in range(0, len(body), size):
+                    wire.send(chunk(body[start:start + size]))
+                self.check(rows_of(wire.ask(LAST).body))
 
     def test_more_than_a_batch(self):
         """Limits of one request do not hold for a stream; all is sent before anything is read."""

@@ -139,6 +139,35 @@ class OpenAI(ServerCase):
                 {"role": "user", "content": "x"}])
 
 
+class Overload(ServerCase):
+    """More than may wait: the client comes again when Retry-After says so, and gets its vectors."""
+
+    models = (MINILM,)
+    options = ("--threads", "1", "--max-queue-tokens", "8000")
+
+    def ask_together(self, max_retries, count=12):
+        async def run():
+            async with openai.AsyncOpenAI(base_url=self.url + "/v1", api_key="unused",
+                                          max_retries=max_retries) as client:
+                return await asyncio.gather(*(client.embeddings.create(
+                    model=MINILM, input=[f"{i} {j} " + "word " * 200 for j in range(10)])
+                    for i in range(count)), return_exceptions=True)
+        return asyncio.run(run())
+
+    def test_refused(self):
+        refused = [answer for answer in self.ask_together(0)
+                   if isinstance(answer, openai.RateLimitError)]
+        self.assertTrue(refused)
+        for error in refused:
+            self.assertEqual(error.code, "rate_limit_exceeded")
+            self.assertGreaterEqual(int(error.response.headers["retry-after"]), 1)
+
+    def test_served_in_the_end(self):
+        for answer in self.ask_together(20):
+            self.assertNotIsInstance(answer, Exception, answer)
+            self.assertEqual(len(answer.data), 10)
+
+
 class Half(ServerCase):
     """The default: weights and activations in f16."""
 
