@@ -51,4 +51,4 @@ fi
 build=$(cd "$1" && pwd)
 shift
 export TANDEM_BINARY=${TANDEM_BINARY:-$build/tandem}
-exec "$environment/bin/python" "$@"
+exec "$environment/bin/python" -W ignore::ResourceWarning "$@" # the clients' own

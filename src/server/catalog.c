@@ -92,6 +92,13 @@ static tandem_status fail_need(const server_catalog *catalog, const server_model
 
 tandem_status server_catalog_find(const server_catalog *catalog, tandem_str name, server_need need,
                                   const server_model **model, tandem_error *err) {
+    // A request without a name: the first model that was made for the task goes before a reranker,
+    // which has a label too.
+    for (size_t i = 0; i < catalog->count && name.len == 0 && need == SERVER_NEED_CLASSIFY; i++) {
+        if (catalog->models[i].info.labels <= 1) continue;
+        *model = &catalog->models[i];
+        return TANDEM_OK;
+    }
     const server_model *other = NULL;      // has the name, not the task
     for (int pass = 0; pass < 2; pass++) { // a size word only where no model is called that
         for (size_t i = 0; i < catalog->count; i++) {

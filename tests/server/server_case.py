@@ -102,6 +102,7 @@ class Server:
             self.kill()
             return f"no end {STOP_S} s after SIGTERM: {self.said()}"
         said = self.said()
+        self.log.close()
         if code != 0 or SANITIZER.search(said):
             return f"ended with {code}: {said}"
         return ""

@@ -75,7 +75,7 @@ class Values(ServerCase):
         self.assertEqual([item["index"] for item in got["results"]], [i for i, _ in best])
         self.assertEqual(got["results"][0]["document"]["text"], TEXTS[best[0][0]])
         self.assertGreater(got["usage"]["total_tokens"], 0)
-        self.assertEqual(got["model"], "tiny-rerank")
+        self.assertTrue(got["model"].endswith("tiny-rerank"))
 
     def test_similarity(self):
         got = self.good("/similarity", {"inputs": {"source_sentence": FOUND["texts"][0],

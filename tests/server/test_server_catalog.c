@@ -19,8 +19,9 @@ static const server_catalog catalog = {
              .alias_count = 2,
              .info = {.labels = 1}},
             {.name = "org/large-embedder", .size = "large", .info = {.has_embedding = true}},
+            {.name = "labels", .size = "small", .info = {.has_embedding = true, .labels = 3}},
         },
-    .count = 3,
+    .count = 4,
 };
 
 static void finds(const char *name, server_need need, const char *expected) {
@@ -47,18 +48,22 @@ static void test_names(void **state) {
     finds("", SERVER_NEED_RERANK, "org/reranker");
     finds("small", SERVER_NEED_RERANK, "org/reranker");
     finds("large", SERVER_NEED_EMBED, "org/large-embedder");
+    finds("", SERVER_NEED_CLASSIFY, "labels");
+    finds("reranker", SERVER_NEED_CLASSIFY, "org/reranker");
 }
 
 static void test_refusals(void **state) {
     (void)state;
     refuses("gpt", SERVER_NEED_EMBED, TANDEM_NOT_FOUND,
             "no model is called \"gpt\"; there are: org/embedder, org/reranker, "
-            "org/large-embedder");
+            "org/large-embedder, labels");
+    refuses("labels", SERVER_NEED_EMBED, TANDEM_UNSUPPORTED,
+            "model labels is for classification, this request needs one for embeddings");
     refuses("embedder", SERVER_NEED_RERANK, TANDEM_UNSUPPORTED,
             "model org/embedder is for embeddings, this request needs one for reranking");
     refuses("", SERVER_NEED_SPARSE, TANDEM_UNSUPPORTED,
             "this server has no model for sparse embeddings; its models: org/embedder, "
-            "org/reranker, org/large-embedder");
+            "org/reranker, org/large-embedder, labels");
 }
 
 int main(void) {

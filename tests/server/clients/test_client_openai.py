@@ -145,7 +145,7 @@ class Overload(ServerCase):
     models = (MINILM,)
     options = ("--threads", "1", "--max-queue-tokens", "8000")
 
-    def ask_together(self, max_retries, count=12):
+    def ask_together(self, max_retries, count):
         async def run():
             async with openai.AsyncOpenAI(base_url=self.url + "/v1", api_key="unused",
                                           max_retries=max_retries) as client:
@@ -155,7 +155,7 @@ class Overload(ServerCase):
         return asyncio.run(run())
 
     def test_refused(self):
-        refused = [answer for answer in self.ask_together(0)
+        refused = [answer for answer in self.ask_together(0, 12)
                    if isinstance(answer, openai.RateLimitError)]
         self.assertTrue(refused)
         for error in refused:
@@ -163,7 +163,7 @@ class Overload(ServerCase):
             self.assertGreaterEqual(int(error.response.headers["retry-after"]), 1)
 
     def test_served_in_the_end(self):
-        for answer in self.ask_together(20):
+        for answer in self.ask_together(20, 6):
             self.assertNotIsInstance(answer, Exception, answer)
             self.assertEqual(len(answer.data), 10)
 

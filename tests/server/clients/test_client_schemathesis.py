@@ -21,6 +21,12 @@ LIMIT_S = 240
 class Schemathesis(ServerCase):
     models = (BERT, RERANK, LABELS, SPLADE)
 
+    def test_paths(self):
+        document = self.ask("GET", "/openapi.json").json()
+        self.assertTrue(document["openapi"].startswith("3."))
+        for path in ("/embed", "/v1/embeddings", "/v2/rerank", "/v2/models/{model}/infer"):
+            self.assertIn(path, document["paths"])
+
     def test_document(self):
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
