@@ -22,7 +22,8 @@ class tandem_engine_options(ctypes.Structure):
     _fields_ = [("model", c_text), ("shape", c_text), ("lane", c_text), ("dtype", c_text),
                 ("threads", c_int), ("max_length", c_int), ("batch_tokens", c_int),
                 ("policy", c_text), ("queue_tokens_max", ctypes.c_int64),
-                ("tenant_tokens_max", ctypes.c_int64), ("cache_bytes", ctypes.c_int64)]
+                ("tenant_tokens_max", ctypes.c_int64), ("cache_bytes", ctypes.c_int64),
+                ("queue_ms_max", ctypes.c_double)]
 
 
 class tandem_text(ctypes.Structure):

@@ -46,6 +46,7 @@ typedef struct tandem_engine_options {
     int64_t queue_tokens_max;  /* tokens that may wait; 0 = 1 << 20 */
     int64_t tenant_tokens_max; /* ... of one tenant; 0 = queue_tokens_max */
     int64_t cache_bytes;       /* of vectors kept for requests to come; 0 = none */
+    double queue_ms_max;       /* what waits before a request may take this long; 0 = any time */
 } tandem_engine_options;
 
 /* Opens the model and its lanes. The error names the file and the field, or the lane and why it

@@ -88,7 +88,8 @@ tandem_status tandem__dispatch_open(tandem_engine *engine, tandem_error *err) {
     sched_options options = {.policy = engine->policy,
                              .lane_count = engine->lane_count,
                              .tokens_max = engine->queue_tokens_max,
-                             .tenant_tokens_max = engine->tenant_tokens_max};
+                             .tenant_tokens_max = engine->tenant_tokens_max,
+                             .queue_ns_max = engine->queue_ns_max};
     for (int32_t i = 0; i < engine->lane_count; i++) options.lanes[i] = describe_lane(engine, i);
     TANDEM_TRY(tandem__sched_open(&options, &dispatch->scheduler, err));
     dispatch->tick_ns = UINT64_MAX;
@@ -441,12 +442,21 @@ static uint32_t tenant_of(pipeline_dispatch *dispatch, const char *name) {
     return free;
 }
 
+/* By its first unit that is computed: the same when the request is tried again. */
+static uint64_t identity_of(const pipeline_job *job) {
+    const pipeline_unit *units = (const void *)job->result->memory->units.ptr;
+    const pipeline_key key = tandem__unit_key(job, &units[tandem__job_unit(job, 0)]);
+    const uint64_t who = (uint64_t)job->sched.tenant << 32 | job->sched.unit_count;
+    return (tandem__cache_hash(&key) ^ who * 0x9e3779b97f4a7c15u) | 1u << 31;
+}
+
 /* Called with the mutex. */
 static tandem_status submit(pipeline_job *job, tandem_error *err) {
     pipeline_dispatch *dispatch = &job->engine->dispatch;
     if (dispatch->is_refusing)
         return TANDEM_FAIL(err, CANCELLED, "the engine is closing: no request is taken in");
     job->sched.tenant = tenant_of(dispatch, job->request.tenant);
+    if (job->engine->queue_ns_max > 0) job->sched.identity = identity_of(job);
     TANDEM_TRY(begin(job, err));
     const uint64_t deadline_ns = job->sched.deadline_ns;
     if (deadline_ns > 0 && deadline_ns < dispatch->tick_ns) dispatch->tick_ns = deadline_ns;

@@ -314,6 +314,10 @@ static tandem_status set_policy(const tandem_engine_options *options, tandem_eng
                            word);
     if (options->queue_tokens_max < 0 || options->tenant_tokens_max < 0)
         return TANDEM_FAIL(err, INVALID, "queue_tokens_max and tenant_tokens_max: negative");
+    if (!(options->queue_ms_max >= 0 && options->queue_ms_max <= 1e9))
+        return TANDEM_FAIL(err, INVALID, "queue_ms_max: %g, expected 0 to 1e9",
+                           options->queue_ms_max);
+    engine->queue_ns_max = (uint64_t)(options->queue_ms_max * 1e6);
     engine->policy = (sched_policy)policy;
     engine->queue_tokens_max = options->queue_tokens_max;
     engine->tenant_tokens_max = options->tenant_tokens_max;

@@ -83,6 +83,7 @@ struct tandem_engine {
     sched_policy policy;
     int64_t queue_tokens_max;
     int64_t tenant_tokens_max;
+    uint64_t queue_ns_max;
     bool is_lane_named;    /* "auto" means one lane alone */
     const char *lane_name; /* ... this */
     pipeline_dispatch dispatch;

@@ -371,6 +371,19 @@ sched_choice tandem__predict_choose(sched *scheduler, int32_t lane, uint64_t now
     return choice;
 }
 
+double tandem__predict_take_ns(const sched *scheduler, int32_t home, uint64_t now_ns) {
+    double first = HUGE_VAL;
+    for (int i = 0; i < scheduler->lane_count; i++) {
+        const sched_lane *lane = &scheduler->lanes[i];
+        const bool is_shared = lane->options.lane_class != TANDEM_CLASS_NONE;
+        if (!tandem__lane_serves(lane) || (home == SCHED_NO_LANE ? !is_shared : i != home))
+            continue;
+        const double ns = lane_free_ns(lane, now_ns);
+        if (ns < first) first = ns;
+    }
+    return first;
+}
+
 uint64_t tandem__predict_finish(const sched *scheduler, const sched_job *job, uint64_t now_ns) {
     const sched_band band = tandem__sched_band(job->priority);
     const uint32_t lanes = lanes_of(scheduler, true);

@@ -55,7 +55,10 @@ tandem_status tandem__sched_open(const sched_options *options, sched **scheduler
     const size_t slots = (size_t)options->lane_count * SCHED_SLOTS_MAX;
     made->batches = tandem__mem_calloc(slots, sizeof *made->batches);
     made->pieces = tandem__mem_calloc(PIECES_MAX, sizeof *made->pieces);
-    if (made->batches == NULL || made->pieces == NULL) {
+    if (options->queue_ns_max > 0)
+        made->admission.promises = tandem__mem_calloc(SCHED_PROMISES, sizeof(sched_promise));
+    if (made->batches == NULL || made->pieces == NULL ||
+        (options->queue_ns_max > 0 && made->admission.promises == NULL)) {
         tandem__sched_close(made);
         return TANDEM_FAIL(err, MEMORY, "no memory for a scheduler");
     }
@@ -82,6 +85,7 @@ void tandem__sched_close(sched *scheduler) {
     TANDEM_ASSERT(scheduler->alive == NULL);
     tandem__mem_free(scheduler->batches);
     tandem__mem_free(scheduler->pieces);
+    tandem__mem_free(scheduler->admission.promises);
     tandem__mem_free(scheduler);
 }
 
@@ -193,6 +197,7 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     else
         TANDEM_TRY(home_chosen(scheduler, job, now_ns, err));
     TANDEM_TRY(tandem__sched_admit(scheduler, job, now_ns, retry_ns, err));
+    if (scheduler->waiting_jobs == 0) tandem__sched_backlog_begins(scheduler);
     job->status = TANDEM_OK;
     job->failed_units = job->retries = 0;
     job->submitted_ns = now_ns;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "sched/admission.h"
 #include "sched/queue.h"
 #include "sched/service.h"
 #include "sched/window.h"
@@ -78,6 +79,7 @@ typedef struct sched_job {
     int32_t lane;               /* index, or SCHED_NO_LANE: the policy's choice */
     uint32_t tenant;            /* < SCHED_TENANTS_MAX */
     uint64_t deadline_ns;       /* 0 = none */
+    uint64_t identity;          /* the same for a request that is tried again; 0 = not known */
     bool is_fallback_forbidden;
     uint8_t classes; /* bits 1 << tandem_lane_class of the lanes that may serve it; 0 = all */
     uint8_t kind;    /* units of different kinds never share a batch (task, model) */
@@ -157,6 +159,7 @@ typedef struct sched_options {
     int32_t lane_count;
     int64_t tokens_max;         /* waiting, in all; default 1 << 20 */
     int64_t tenant_tokens_max;  /* waiting, of one tenant; default tokens_max */
+    uint64_t queue_ns_max;      /* longest wait at the rate of the lanes; 0 = no such bound */
     uint64_t standard_bound_ns; /* what standard work may wait before a latency lane helps */
     uint64_t standard_age_ns;   /* most that standard work should wait behind realtime work;
                                    default 30 s */
@@ -234,9 +237,7 @@ typedef struct sched {
     int64_t waiting_tokens;
     int64_t waiting_jobs;
     int64_t tenant_tokens[SCHED_TENANTS_MAX];
-    double drain_tokens_per_ns; /* smoothed */
-    uint64_t drain_at_ns;
-    int64_t drain_tokens;
+    sched_admission admission;
     uint64_t sequence;
     uint64_t realtime_seen_ns;
     int32_t speed_percent;   /* 100 = cool */

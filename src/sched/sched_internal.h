@@ -43,6 +43,9 @@ sched_choice tandem__predict_choose(sched *scheduler, int32_t lane, uint64_t now
 /* predict.c: when work of `tokens` handed in now would be done at the earliest. */
 uint64_t tandem__predict_finish(const sched *scheduler, const sched_job *job, uint64_t now_ns);
 
+/* predict.c: from now until the next batch leaves the queue of that lane, or the shared ones. */
+double tandem__predict_take_ns(const sched *scheduler, int32_t home, uint64_t now_ns);
+
 /* rules.c: the lane that the selected rule names for a job, SCHED_NO_LANE for "auto". */
 int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job);
 
@@ -65,6 +68,7 @@ void tandem__classes_settle(sched *scheduler, uint64_t now_ns);
 /* admission.c */
 tandem_status tandem__sched_admit(sched *scheduler, const sched_job *job, uint64_t now_ns,
                                   uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;
+void tandem__sched_backlog_begins(sched *scheduler);
 void tandem__sched_drained(sched *scheduler, int64_t tokens, uint64_t now_ns);
 
 /* sched.c: job bookkeeping. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -250,6 +251,42 @@ static void test_queue(void **state) {
 static void count_done(void *context, tandem_call *call) {
     atomic_fetch_add((_Atomic int *)context, 1);
     tandem_call_close(call);
+}
+
+/* What 20 ms of waiting leave room for, and the same again when that has passed. */
+static void test_refused_for_its_wait(void **state) {
+    (void)state;
+    tandem_engine_options options = {.threads = 1, .queue_ms_max = -1};
+    tandem_engine *engine = NULL;
+    tandem_error err = {0};
+    assert_int_equal(tandem_engine_open(&options, &engine, &err), TANDEM_INVALID);
+    assert_non_null(strstr(err.message, "queue_ms_max: -1"));
+    tandem_error_clear(&err);
+    options.queue_ms_max = 20;
+    engine = sim_engine_open((double[]){-1, -1, 2000}, &options);
+    const tandem_request request = one_text();
+    tandem_result result = {0};
+    for (int i = 0; i < 20; i++) infer(engine, &request, &result); // it learns what a text takes
+    _Atomic int done = 0;
+    int accepted = 0;
+    tandem_status status = TANDEM_OK;
+    uint64_t retry_ns = 0;
+    while (status == TANDEM_OK && accepted < 1000) {
+        status = tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, &err);
+        accepted += status == TANDEM_OK;
+    }
+    assert_int_equal(status, TANDEM_CAPACITY);
+    assert_non_null(strstr(err.message, "waiting time: "));
+    assert_true(retry_ns > 0 && retry_ns < 1000 * MS);
+    for (int tries = 0; tries < 5 && status == TANDEM_CAPACITY; tries++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)retry_ns}, NULL);
+        status = tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, NULL);
+    }
+    assert_int_equal(status, TANDEM_OK);
+    assert_int_equal(tandem_engine_drain(engine, 10000, NULL), TANDEM_OK);
+    assert_int_equal(atomic_load(&done), accepted + 1);
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
 }
 
 static void test_refused_with_time_to_retry(void **state) {
@@ -507,6 +544,7 @@ int main(void) {
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_lane_classes),
         cmocka_unit_test(test_refused_with_time_to_retry),
+        cmocka_unit_test(test_refused_for_its_wait),
         cmocka_unit_test(test_close_tells_everybody),
         cmocka_unit_test(test_readiness),
         cmocka_unit_test(test_heat_spreads_the_load),
