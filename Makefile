@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thin front: every target is one script of tools/ or one CMake preset. `make help` lists them.
 .PHONY: all demo test test-all check bench bench-peers format tidy asan tsan fuzz coverage install \
-	setup model clean help
+	deb setup model clean help
 
 PREFIX ?= /usr/local
 
@@ -46,6 +46,9 @@ coverage: ## lines of the parsers that the fuzz corpora reach
 
 install: all ## library, headers, program; PREFIX=/usr/local, DESTDIR=
 	@cmake --install build/release --prefix "$(PREFIX)"
+
+deb: ## Debian packages of this tree, in build/deb
+	@tools/deb.sh
 
 setup: ## install the packages that building and testing need
 	@tools/setup.sh test

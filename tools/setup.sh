@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build|test|peers]
+# tools/setup.sh [--check] [build|test|peers|deb]
 #
-# Installs the packages that tandem's build (default), its tests or its comparison with peers need:
+# Installs the packages that tandem's build (default), its tests, its comparison with peers or its
+# Debian packages need:
 # Debian and Ubuntu by apt (with sudo unless root), macOS by Homebrew. Every need is probed for what
 # it is (a program, a header that compiles, a library that links), not for a package's name or a
 # stamp from an earlier run, so it is right when a package was removed and quick when nothing is
@@ -17,9 +18,9 @@ if [ "${1-}" = --check ]; then
 fi
 profile=${1-build}
 case $profile in
-build | test | peers) ;;
+build | test | peers | deb) ;;
 *)
-    echo "usage: tools/setup.sh [--check] [build|test|peers]" >&2
+    echo "usage: tools/setup.sh [--check] [build|test|peers|deb]" >&2
     exit 2
     ;;
 esac
@@ -87,6 +88,7 @@ probe_gcc_sanitizers() {
 probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
+probe_systemd() { [ "$(uname -s)" = Darwin ] || has systemd-analyze; }
 probe_promtool() { "$(dirname "$0")/promtool.sh" --find; }
 probe_chromium() { python3 -B "$(dirname "$0")/../tests/server/browser.py"; }
 
@@ -118,14 +120,19 @@ llvm-symbolizer|has llvm-symbolizer|llvm|llvm
 clang-format|has clang-format|clang-format|clang-format
 shellcheck|has shellcheck|shellcheck|shellcheck
 nm and strip|has nm|binutils|
+systemd-analyze (test of the unit)|probe_systemd|systemd|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
 Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"
+needs_deb='debhelper (Debian packages)|has dh|debhelper|
+dpkg-buildpackage|has dpkg-buildpackage|dpkg-dev|
+fakeroot|has fakeroot|fakeroot|'
 needs_peers='Python virtual environments|probe_venv|python3-venv|'
 
 needs=$needs_build
 [ "$profile" = test ] && needs=$needs$'\n'$needs_test
 [ "$profile" = peers ] && needs=$needs$'\n'$needs_peers
+[ "$profile" = deb ] && needs=$needs$'\n'$needs_deb
 
 # Prints the needs that are not met.
 list_missing() {

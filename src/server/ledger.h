@@ -2,7 +2,7 @@
 /* Who used what: a sum a day for each tenant, model, lane, outcome and price, kept in memory and
  * written to SQLite twice a second.
  *
- *     server_ledger_add ─ filling ─┐            (mutex, 140 ns)     
+ *     server_ledger_add ─ filling ─┐            (mutex, 140 ns)
  *                                  │ swapped by the writer when `writing` is empty
  *                         writing ─┴─ one transaction ─ committed: emptied
  *                                                     └ failed: kept, tried again
