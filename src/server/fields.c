@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/fields.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "base/number.h"
 
 #define FIELD_BYTES_MAX 96
+#define WHOLE_MAX       9007199254740992.0 /* 2^53: doubles up to it are exact */
 
 static const char *key_of(const char *name) {
     const char *dot = strrchr(name, '.');
@@ -66,12 +68,22 @@ tandem_status server_field_str(server_ask *ask, const tandem_json *object, const
     return TANDEM_OK;
 }
 
+bool server_json_int(const tandem_json *node, int64_t *value) {
+    if (tandem__json_to_int(node, value)) return true;
+    double read = 0.0;
+    if (node->kind != TANDEM_JSON_NUMBER || !tandem__number_parse_double(node->text, &read))
+        return false;
+    if (!(fabs(read) <= WHOLE_MAX) || read != floor(read)) return false;
+    *value = (int64_t)read;
+    return true;
+}
+
 tandem_status server_field_int(server_ask *ask, const tandem_json *object, const char *name,
                                server_range range, int64_t *value, tandem_error *err) {
     const tandem_json *member = server_field(object, name);
     if (member == NULL) return TANDEM_OK;
     int64_t read = 0;
-    if (!tandem__json_to_int(member, &read) || read < range.min || read > range.max) {
+    if (!server_json_int(member, &read) || read < range.min || read > range.max) {
         char expected[80];
         (void)snprintf(expected, sizeof expected, "an integer from %lld to %lld",
                        (long long)range.min, (long long)range.max);
@@ -108,17 +120,21 @@ tandem_status server_body_object(server_ask *ask, const tandem_json *body, tande
                        tandem__json_label(body).text);
 }
 
+static bool read_priority_value(const tandem_json *node, int32_t *priority) {
+    int64_t value = 0;
+    if (node->kind == TANDEM_JSON_STRING)
+        return tandem_priority_parse(node->text.ptr, node->text.len, priority, NULL) == TANDEM_OK;
+    if (!server_json_int(node, &value) || value < INT32_MIN || value > INT32_MAX) return false;
+    *priority = (int32_t)value;
+    return true;
+}
+
 static tandem_status read_priority(server_ask *ask, const tandem_json *object, tandem_error *err) {
     const tandem_json *member = server_field(object, "priority");
     if (member == NULL) return TANDEM_OK;
-    const bool is_word = member->kind == TANDEM_JSON_STRING || member->kind == TANDEM_JSON_NUMBER;
-    int32_t priority = 0;
-    if (!is_word ||
-        tandem_priority_parse(member->text.ptr, member->text.len, &priority, NULL) != TANDEM_OK) {
+    if (!read_priority_value(member, &ask->request.priority))
         return server_field_fail(ask, "priority", member,
                                  "realtime, standard, background or an integer (lower first)", err);
-    }
-    ask->request.priority = priority;
     ask->has_priority = true;
     return TANDEM_OK;
 }

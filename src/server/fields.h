@@ -33,6 +33,10 @@ tandem_status server_field_bool(server_ask *ask, const tandem_json *object, cons
 tandem_status server_field_str(server_ask *ask, const tandem_json *object, const char *name,
                                tandem_str *value, tandem_error *err) TANDEM_NODISCARD;
 
+/* The value of a number that is whole, however it is written: 2, 2.0 and 2e0 are the same to JSON.
+ * False for anything else, and beyond 2^53 for what is not written as an integer. */
+bool server_json_int(const tandem_json *node, int64_t *value);
+
 typedef struct server_range {
     int64_t min;
     int64_t max;

@@ -83,7 +83,7 @@ static tandem_status read_ids(server_ask *ask, const tandem_json *list, size_t a
     size_t n = 0;
     for (const tandem_json *item = list->first; item != NULL; item = item->next, n++) {
         int64_t id = -1;
-        if (!tandem__json_to_int(item, &id) || id < 0 || id >= ask->model->info.vocab) {
+        if (!server_json_int(item, &id) || id < 0 || id >= ask->model->info.vocab) {
             const char *name = server_field_item(ask, item_name(ask, inputs, at), n);
             return fail_id(ask, name, item, err);
         }
@@ -139,4 +139,27 @@ tandem_status server_inputs_read(server_ask *ask, const tandem_json *object, ser
         return read_id_lists(ask, node->first, node->count, inputs, err);
     return server_field_fail(ask, server_field_item(ask, inputs->name, 0), node->first,
                              "a string or a list of token ids", err);
+}
+
+tandem_status server_inputs_decode(server_ask *ask, tandem_error *err) {
+    tandem_request *request = &ask->request;
+    const tandem_tokenizer *tokenizer = ask->model->tokenizer;
+    if (tokenizer == NULL)
+        return TANDEM_FAIL(err, UNSUPPORTED, "model %s has no tokenizer", ask->model->name);
+    tandem_text *texts = server_ask_array(ask, request->count, sizeof *texts, err);
+    if (texts == NULL) return TANDEM_MEMORY;
+    for (size_t i = 0; i < request->count; i++) {
+        const int32_t *ids = request->ids + request->id_offsets[i];
+        const size_t count = (size_t)(request->id_offsets[i + 1] - request->id_offsets[i]);
+        size_t len = 0;
+        TANDEM_TRY(tandem_tokenizer_decode(tokenizer, ids, count, true, NULL, 0, &len, err));
+        char *text = server_ask_array(ask, len + 1, 1, err);
+        if (text == NULL) return TANDEM_MEMORY;
+        TANDEM_TRY(tandem_tokenizer_decode(tokenizer, ids, count, true, text, len + 1, &len, err));
+        texts[i] = (tandem_text){text, len};
+    }
+    request->ids = NULL;
+    request->id_offsets = NULL;
+    request->texts = texts;
+    return TANDEM_OK;
 }

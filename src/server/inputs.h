@@ -25,6 +25,9 @@ typedef struct server_inputs {
 tandem_status server_inputs_read(server_ask *ask, const tandem_json *object, server_inputs *inputs,
                                  tandem_error *err) TANDEM_NODISCARD;
 
+/* The token ids of the request as texts again, which is what a prompt can be put before. */
+tandem_status server_inputs_decode(server_ask *ask, tandem_error *err) TANDEM_NODISCARD;
+
 /* Code points. */
 size_t server_characters(tandem_text text);
 

@@ -32,7 +32,7 @@ static tandem_status read_shape(server_ask *ask, const tandem_json *node, kserve
     int64_t product = 1;
     for (const tandem_json *item = shape->first; item != NULL; item = item->next) {
         int64_t size = 0;
-        if (!tandem__json_to_int(item, &size) || size < 1 || size > INT32_MAX / product)
+        if (!server_json_int(item, &size) || size < 1 || size > INT32_MAX / product)
             return fail_tensor(ask, tensor, "shape", shape, expected, err);
         product *= size;
         if (item == shape->first) tensor->rows = (size_t)size;
@@ -56,7 +56,7 @@ static tandem_status read_bytes(server_ask *ask, const tandem_json *node, kserve
     int64_t bytes = 0;
     if (tensor->data != NULL)
         return fail_tensor(ask, tensor, "data", tensor->data, "none beside binary_data_size", err);
-    if (!tandem__json_to_int(size, &bytes) || bytes < 0 || (uint64_t)bytes > binary->len)
+    if (!server_json_int(size, &bytes) || bytes < 0 || (uint64_t)bytes > binary->len)
         return fail_tensor(ask, tensor, "parameters.binary_data_size", size,
                            "no more bytes than follow the JSON header", err);
     tensor->bytes = (tandem_str){binary->ptr, (size_t)bytes};
@@ -177,9 +177,8 @@ tandem_status kserve_texts(server_ask *ask, const kserve_tensor *tensor, tandem_
 static tandem_status take_int(server_ask *ask, const kserve_tensor *tensor, const tandem_json *item,
                               void *to, tandem_error *err) {
     int64_t *value = to;
-    return tandem__json_to_int(item, value)
-               ? TANDEM_OK
-               : fail_tensor(ask, tensor, "data", item, "integers", err);
+    return server_json_int(item, value) ? TANDEM_OK
+                                        : fail_tensor(ask, tensor, "data", item, "integers", err);
 }
 
 tandem_status kserve_ints(server_ask *ask, const kserve_tensor *tensor, int64_t **values,

@@ -74,13 +74,12 @@ static tandem_status read_inputs(server_ask *ask, const tandem_json *body, serve
                             .is_cut_to_length = !ask->request.refuse_long,
                             .is_cut_left = ask->request.truncate_left};
     TANDEM_TRY(server_inputs_read(ask, body, &inputs, err));
+    if (ask->request.id_offsets != NULL && ask->request.prompt_name != NULL)
+        TANDEM_TRY(server_inputs_decode(ask, err));
     if (ask->request.id_offsets != NULL) {
         // The engine takes ids as they are, and these have been checked and cut.
         ask->request.refuse_long = false;
         ask->request.truncate_left = false;
-        if (ask->request.prompt_name != NULL)
-            return server_field_fail(ask, "prompt_name", server_field(body, "prompt_name"),
-                                     "none with token ids: a prompt is text", err);
     }
     own->characters = inputs.characters;
     own->cut = inputs.cut;
@@ -113,7 +112,7 @@ tandem_status server_tei_embed_write(server_ask *ask, const tandem_result *resul
 
 tandem_status server_tei_embed_all_read(server_ask *ask, const tandem_json *body,
                                         tandem_error *err) {
-    TANDEM_TRY(read_inputs(ask, body, SERVER_NEED_ANY, err));
+    TANDEM_TRY(read_inputs(ask, body, SERVER_NEED_EMBED, err));
     ask->request.task = TANDEM_TASK_EMBED_ALL;
     return TANDEM_OK;
 }

@@ -124,7 +124,7 @@ static tandem_status read_ids(server_ask *ask, const tandem_json *list, const ch
     size_t i = 0;
     for (const tandem_json *item = list->first; item != NULL; item = item->next, i++) {
         int64_t id = -1;
-        if (!tandem__json_to_int(item, &id) || id < 0 || id > UINT32_MAX)
+        if (!server_json_int(item, &id) || id < 0 || id > UINT32_MAX)
             return server_field_fail(ask, server_field_item(ask, name, i), item,
                                      "a token id from 0 to 4294967295", err);
         (*ids)[i] = id < INT32_MAX ? (int32_t)id : INT32_MAX;

@@ -144,9 +144,8 @@ static const struct {
      "{\"error\":\"inputs[0][1]: 100, expected a token id from 0 to 99; ids of another "
      "tokenizer, such as tiktoken's, mean nothing to org/embedder: send texts\","
      "\"error_type\":\"Validation\"}"},
-    {"{\"inputs\":[1],\"prompt_name\":\"query\"}", 422,
-     "{\"error\":\"prompt_name: \\\"query\\\", expected none with token ids: a prompt is "
-     "text\",\"error_type\":\"Validation\"}"},
+    {"{\"inputs\":[1],\"prompt_name\":\"query\"}", 424,
+     "{\"error\":\"model org/embedder has no tokenizer\",\"error_type\":\"Backend\"}"},
     {"{\"inputs\":[[]]}", 400,
      "{\"error\":\"`inputs[0]` cannot be empty\",\"error_type\":\"Empty\"}"},
     {"{\"inputs\":[1,2,3,4,5,6,7,8,9],\"truncate\":false}", 422,

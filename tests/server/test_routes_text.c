@@ -78,6 +78,26 @@ static void test_decode(void **state) {
                  "lists\",\"error_type\":\"Validation\"}");
 }
 
+/* A prompt is text, so the ids become text again, without their special tokens. */
+static void test_ids_with_a_prompt(void **state) {
+    (void)state;
+    route_catalog.models[0].info.vocab = 199;
+    route_case c;
+    route_begin(&c);
+    assert_true(route_ask(&c, "POST", "/embed",
+                          TANDEM_STR("{\"inputs\":[[2,103,104,3],[104]],\"prompt_name\":\"query\","
+                                     "\"truncate\":false}")));
+    const tandem_request *r = &c.ask.request;
+    assert_null(r->ids);
+    assert_null(r->id_offsets);
+    assert_int_equal(r->count, 2);
+    assert_int_equal(r->texts[0].len, 7);
+    assert_memory_equal(r->texts[0].ptr, "the cat", 7);
+    assert_true(r->refuse_long);
+    route_end(&c);
+    route_catalog.models[0].info.vocab = 100;
+}
+
 static void expect_info(const char *name, const char *type) {
     route_case c;
     route_begin(&c);
@@ -126,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_ids_with_a_prompt),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_health),
     };

@@ -32,7 +32,7 @@ class Schemathesis(ServerCase):
             done = subprocess.run(
                 [sys.executable, "-m", "schemathesis.cli", "run", self.url + "/openapi.json",
                  "--checks", ",".join(CHECKS), "--max-examples", EXAMPLES, "--seed", "1",
-                 "--generation-deterministic", "--generation-database", "none", "--no-color",
+                 "--generation-deterministic", "--no-color",
                  "--phases", "examples,coverage,fuzzing", "--no-shrink",
                  "--continue-on-failure", "--suppress-health-check", "all"],
                 cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
