@@ -21,7 +21,9 @@ tandem_status tandem_priority_parse(const char *word, size_t len, int32_t *prior
         return TANDEM_OK;
     }
     int64_t number = 0;
-    if (!tandem__number_parse_int(text, &number) || number < INT32_MIN || number > INT32_MAX)
+    const bool has_plus = len > 1 && word[0] == '+' && word[1] != '-'; // "+10", as one says it
+    const tandem_str digits = {has_plus ? word + 1 : word, has_plus ? len - 1 : len};
+    if (!tandem__number_parse_int(digits, &number) || number < INT32_MIN || number > INT32_MAX)
         return TANDEM_FAIL(err, INVALID,
                            "priority: \"%.*s\", expected realtime, standard, background or a whole "
                            "number, lower first",

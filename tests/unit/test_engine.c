@@ -457,9 +457,16 @@ static void test_priority_words(void **state) {
     static const struct {
         const char *word;
         int32_t priority;
-    } good[] = {{"realtime", -10}, {"real_time", -10}, {"urgent", -10},           {"standard", 0},
-                {"-3", -3},        {"background", 10}, {"2000000000", 2000000000}};
-    static const char *const bad[] = {"", "fast", "Realtime", "1.5", "3000000000", " 1"};
+    } good[] = {{"realtime", -10},
+                {"real_time", -10},
+                {"urgent", -10},
+                {"standard", 0},
+                {"-3", -3},
+                {"background", 10},
+                {"2000000000", 2000000000},
+                {"+10", 10}};
+    static const char *const bad[] = {"",   "fast", "Realtime", "1.5", "3000000000",
+                                      " 1", "+",    "+-1",      "++1"};
     tandem_error err = {0};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         int32_t priority = 99;
