@@ -65,10 +65,11 @@ static int code_of_api(server_api api, tandem_status status, bool has_field) {
     return 0;
 }
 
-static const char *tei_type(int code, bool has_field) {
+/* `is_empty`: an INVALID that is 400, which only empty values are. */
+static const char *tei_type(int code, bool is_empty) {
     switch (code) {
     case 400:
-        return has_field ? "Empty" : "Validation";
+        return is_empty ? "Empty" : "Validation";
     case 424:
     case 500:
         return "Backend";
@@ -132,7 +133,7 @@ static tandem_status write_body(const server_ask *ask, server_api api, const tan
         TANDEM_TRY(push(out, "{\"error\":"));
         TANDEM_TRY(push_string(out, err->message));
         TANDEM_TRY(push(out, ",\"error_type\":\""));
-        TANDEM_TRY(push(out, tei_type(code, ask->field != NULL)));
+        TANDEM_TRY(push(out, tei_type(code, err->status == TANDEM_INVALID && ask->field != NULL)));
         return push(out, "\"}");
     case SERVER_API_OPENAI:
         return write_openai(ask, err, code, out);

@@ -82,6 +82,8 @@ static void test_codes_of_apis(void **state) {
          "{\"error\":\"m\",\"error_type\":\"Unhealthy\"}"},
         {SERVER_API_TEI, TANDEM_FORMAT, NULL, 400,
          "{\"error\":\"m\",\"error_type\":\"Validation\"}"},
+        {SERVER_API_TEI, TANDEM_FORMAT, "inputs[0]", 400,
+         "{\"error\":\"m\",\"error_type\":\"Validation\"}"},
         {SERVER_API_TEI, TANDEM_TIMEOUT, NULL, 504,
          "{\"error\":\"m\",\"error_type\":\"Overloaded\"}"},
         {SERVER_API_OPENAI, TANDEM_CAPACITY, "input[0]", 400,
