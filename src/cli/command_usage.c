@@ -197,9 +197,9 @@ const cli_command cli_command_usage = {
     .usage = "[OPTION]...",
     .summary = "Who used a server for what, and what it costs",
     .details = "Sums of the ledger that 'tandem serve' keeps: requests by how they ended, texts,\n"
-               "tokens that were computed, and the amount by the prices at that time, in the\n"
-               "prices' own unit. A server may be writing meanwhile; it enters what was used\n"
-               "within a second.\n",
+               "tokens, and the amount by the prices at that time, in the prices' own unit. What\n"
+               "was known from the cache costs nothing. A server may be writing meanwhile; it\n"
+               "enters what was used within a second.\n",
     .example = "  tandem usage --by day,tenant --since 2026-11-01\n"
                "  tandem usage --ledger /var/lib/tandem/usage.db --tenant acme --by model --json\n",
     .args_max = 0,

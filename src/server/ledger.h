@@ -48,7 +48,7 @@ typedef struct server_usage {
     server_outcome outcome;
     int64_t requests;
     int64_t texts;
-    int64_t tokens;       /* computed */
+    int64_t tokens;       /* of the texts, special ones included */
     int64_t cached_texts; /* of `texts`, those whose vectors were known */
     int64_t price;        /* at this time: millionths per million tokens */
 } server_usage;

@@ -50,8 +50,7 @@ tandem_status server_work_admit(server_work *work, uint64_t *retry_ns, tandem_er
     tandem_request *request = &ask->request;
     if (ask->tenant == NULL) return TANDEM_OK;
     request->tenant = server_tenant_name(ask->tenant);
-    uint32_t classes = 0;
-    if (!server_tenant_bound(ask->tenant, &request->priority, &classes)) {
+    if (!server_tenant_bound(ask->tenant, &request->priority, &request->lane_classes)) {
         ask->http_code = 403;
         return TANDEM_FAIL(err, PERMISSION, "tenant %s may not use the lanes that it asks for",
                            request->tenant);
@@ -73,7 +72,7 @@ tandem_status server_work_admit(server_work *work, uint64_t *retry_ns, tandem_er
 static server_outcome outcome_of(const server_work *work, bool is_gone) {
     const int code = work->exchange->code;
     if (is_gone) return SERVER_OUTCOME_CANCELLED;
-    if (code < 400 && work->sample.texts > 0 && work->sample.tokens == 0)
+    if (code < 400 && work->sample.texts > 0 && work->sample.cached >= work->sample.texts)
         return SERVER_OUTCOME_CACHED;
     if (code < 400) return SERVER_OUTCOME_ANSWERED;
     return code == 429 || code == 503 || code == 504 ? SERVER_OUTCOME_REFUSED
@@ -92,17 +91,20 @@ static void enter_usage(const server_work *work, bool is_gone) {
     const server_ask *ask = &work->ask;
     const server_sample *sample = &work->sample;
     const server_lane_class lane_class = class_of(ask->model, sample->lane);
+    const server_outcome outcome = outcome_of(work, is_gone);
+    // What no lane had to compute costs nothing.
+    const bool is_free = ask->tenant == NULL || outcome == SERVER_OUTCOME_CACHED;
     const server_usage usage = {
         .tenant = ask->tenant == NULL ? NULL : server_tenant_name(ask->tenant),
         .model = ask->model == NULL ? NULL : ask->model->name,
         .lane = sample->lane,
         .lane_class = lane_class,
-        .outcome = outcome_of(work, is_gone),
+        .outcome = outcome,
         .requests = 1,
         .texts = (int64_t)(sample->texts > 0 ? sample->texts : ask->request.count),
         .tokens = (int64_t)sample->tokens,
         .cached_texts = (int64_t)sample->cached,
-        .price = ask->tenant == NULL ? 0 : server_tenant_price(ask->tenant, lane_class),
+        .price = is_free ? 0 : server_tenant_price(ask->tenant, lane_class),
     };
     server_ledger_add(ask->catalog->ledger, &usage);
 }
