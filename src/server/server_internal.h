@@ -29,6 +29,7 @@ typedef struct server_state {
     server_workers *workers;
     atomic_bool is_draining;
     _Atomic uint64_t gates_ns[TANDEM_BANDS]; /* until then work of the band is refused unread */
+    _Atomic uint64_t again_ns[TANDEM_BANDS]; /* ... and told to come back at this time */
     _Atomic int64_t large_bytes;             /* of large bodies in memory */
 } server_state;
 

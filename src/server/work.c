@@ -80,20 +80,24 @@ static bool is_gate_shut(server_work *work) {
     const tandem_str word = http_head_get(&work->exchange->head, "X-Tandem-Priority");
     if (word.len > 0 && tandem_priority_parse(word.ptr, word.len, &priority, NULL) != TANDEM_OK)
         return false;
-    const uint64_t until_ns = atomic_load_explicit(&work->loop->server->gates_ns[band_of(priority)],
-                                                   memory_order_relaxed);
+    const server_state *server = work->loop->server;
+    const tandem_band band = band_of(priority);
     const uint64_t now_ns = tandem__clock_ns();
-    if (now_ns >= until_ns) return false;
-    work->retry_ns = until_ns - now_ns;
+    if (now_ns >= atomic_load_explicit(&server->gates_ns[band], memory_order_relaxed)) return false;
+    const uint64_t again_ns = atomic_load_explicit(&server->again_ns[band], memory_order_relaxed);
+    work->retry_ns = again_ns > now_ns ? again_ns - now_ns : 1;
     (void)TANDEM_FAIL(&work->err, CAPACITY, "the server is at its capacity, try again in %.3f s",
                       (double)work->retry_ns / 1e9);
     return true;
 }
 
 static void shut_gate(const server_work *work) {
+    server_state *server = work->loop->server;
+    const tandem_band band = band_of(work->ask.request.priority);
+    const uint64_t now_ns = tandem__clock_ns();
     const uint64_t wait_ns = work->retry_ns < GATE_NS ? work->retry_ns : GATE_NS;
-    atomic_store_explicit(&work->loop->server->gates_ns[band_of(work->ask.request.priority)],
-                          tandem__clock_ns() + wait_ns, memory_order_relaxed);
+    atomic_store_explicit(&server->again_ns[band], now_ns + work->retry_ns, memory_order_relaxed);
+    atomic_store_explicit(&server->gates_ns[band], now_ns + wait_ns, memory_order_relaxed);
 }
 
 void server_work_enter(server_work *work) {
