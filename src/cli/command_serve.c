@@ -125,6 +125,8 @@ static cli_exit run(const cli_settings *settings) {
     server_config config;
     tandem_error err = {0};
     cli_exit code = CLI_DONE;
+    if (settings->api_key != NULL && settings->api_key[0] == '\0')
+        return cli_usage(&cli_command_serve, "--api-key: empty, expected a key");
     server_config_init(&config);
     tandem_status status = TANDEM_OK;
     if (settings->config != NULL) status = server_config_read(&config, settings->config, &err);

@@ -71,7 +71,7 @@ static const server_route routes[] = {
     {"GET",  "/ready",   SERVER_API_OWN, .is_public = true, .answer = server_ready_answer},
     {"GET",  "/metrics", SERVER_API_OWN, .is_public = true, .answer = server_metrics_answer},
     {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
-    {"GET",  "/usage",   SERVER_API_OWN, .answer = server_usage_answer},
+    {"GET",  "/usage",   SERVER_API_OWN, .is_slow = true, .answer = server_usage_answer},
     {"GET",  "/",        SERVER_API_OWN, .is_public = true, .answer = server_dashboard_answer},
     {"GET",  "/openapi.json", SERVER_API_OWN, .is_public = true, .answer = server_openapi_answer},
 };

@@ -78,6 +78,7 @@ typedef struct server_work {
     bool is_routed;        /* ask.route is of the table, not made up for the error's form */
     bool is_over;          /* ... has ended, perhaps before this loop knew it */
     bool has_call;         /* the call is to be closed */
+    bool is_gone;          /* how the exchange ended */
     char id[129];          /* X-Request-Id */
     char trace[56];        /* traceparent */
     server_sample sample;  /* for the statistics */

@@ -8,7 +8,7 @@
 #include "server/ledger.h"
 #include "server/usage.h"
 
-#define READ_NS       UINT64_C(20000000)
+#define READ_NS       UINT64_C(500000000)
 #define TENANT_LENGTH 200 /* bytes of a name in a query, percent signs included */
 
 static int hex_digit(char c) {

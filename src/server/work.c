@@ -231,10 +231,17 @@ static void submitted(server_work *work, tandem_status status) {
     if (!work->exchange->is_ended) server_work_fail(work);
 }
 
+/* A worker is done with it. What its exchange's end left to do is done now: until here the worker
+ * might have looked at the tenant, or admitted the request. */
+static void come_back(server_work *work) {
+    work->is_working = false;
+    if (work->exchange->is_ended) server_work_account(work, work->is_gone);
+}
+
 static void on_worked(void *context) {
     server_work *work = context;
     server_work_enter(work);
-    work->is_working = false;
+    come_back(work);
     submitted(work, work->status);
     server_work_leave(work);
 }
@@ -258,28 +265,51 @@ static void on_done(server_flight *flight, tandem_call *call) {
     server_work_leave(work);
 }
 
-/* A route that needs no lane. */
-static void answer_now(server_work *work) {
+/* Makes the answer of a route that needs no lane; any thread. */
+static tandem_status make_answer(server_work *work) {
     server_ask *ask = &work->ask;
     const tandem_json *root = NULL;
-    tandem_status status = TANDEM_OK;
     if (work->body.len > 0) {
-        status = tandem__json_parse_strict((tandem_str){work->body.ptr, work->body.len}, ask->arena,
-                                           &root, &work->err);
+        const tandem_status status = tandem__json_parse_strict(
+            (tandem_str){work->body.ptr, work->body.len}, ask->arena, &root, &work->err);
         if (status == TANDEM_FORMAT) ask->http_code = 400;
+        if (status != TANDEM_OK) return status;
     }
-    if (status == TANDEM_OK) status = ask->route->answer(ask, root, &work->out, &work->err);
+    return ask->route->answer(ask, root, &work->out, &work->err);
+}
+
+static void send_answer(server_work *work, tandem_status status) {
     if (status != TANDEM_OK) {
         server_work_fail(work);
         return;
     }
-    if (server_work_fields(work, ask->answer_type) != TANDEM_OK) {
+    if (server_work_fields(work, work->ask.answer_type) != TANDEM_OK) {
         http_answer_break(work->exchange);
         return;
     }
-    http_answer(work->exchange, ask->http_code == 0 ? 200 : ask->http_code,
+    http_answer(work->exchange, work->ask.http_code == 0 ? 200 : work->ask.http_code,
                 (tandem_str){work->fields.ptr, work->fields.len},
                 (tandem_str){work->out.ptr, work->out.len});
+}
+
+static void on_made(void *context) {
+    server_work *work = context;
+    server_work_enter(work);
+    come_back(work);
+    if (!work->exchange->is_ended) send_answer(work, work->status);
+    server_work_leave(work);
+}
+
+static void run_answer(server_task *task) {
+    server_work *work = (server_work *)(void *)((char *)task - offsetof(server_work, task));
+    work->status = make_answer(work);
+    while (!http_loop_post(work->loop->http, on_made, work)) continue; // memory will come
+}
+
+static void hand_over(server_work *work, void (*run)(server_task *task)) {
+    work->is_working = true;
+    work->task.run = run;
+    server_workers_push(work->loop->server->workers, &work->task);
 }
 
 static void take_body(server_work *work, tandem_str bytes) {
@@ -319,12 +349,12 @@ static void on_whole(http_exchange *exchange) {
     server_work_enter(work);
     if (work->stream != NULL) {
         server_stream_whole(work);
+    } else if (!has_read(work->ask.route) && work->ask.route->is_slow) {
+        hand_over(work, run_answer);
     } else if (!has_read(work->ask.route)) {
-        answer_now(work);
+        send_answer(work, make_answer(work));
     } else if (work->body.len > INLINE_BYTES_MAX) {
-        work->is_working = true;
-        work->task.run = run_task;
-        server_workers_push(work->loop->server->workers, &work->task);
+        hand_over(work, run_task);
     } else {
         submitted(work, read_and_submit(work));
     }
@@ -368,7 +398,8 @@ static void on_ended(http_exchange *exchange, bool is_gone) {
         return;
     }
     server_work_enter(work);
-    server_work_account(work, is_gone);
+    work->is_gone = is_gone;
+    if (!work->is_working) server_work_account(work, is_gone);
     if (work->large_bytes > 0)
         atomic_fetch_sub(&work->loop->server->large_bytes, work->large_bytes);
     if (work->stream != NULL) server_stream_ended(work);

@@ -134,6 +134,7 @@ class Settings(Case):
         for args, words in [
                 (["--port", "http"], "--port: \"http\", expected a whole number from 0 to 65535"),
                 (["--cache", "lots"], "--cache: \"lots\", expected a size"),
+                (["--api-key", ""], "--api-key: empty, expected a key"),
                 (["--auto-truncate=maybe"], "expected true or false"),
                 (["--lane", "gpu"], "expected one of auto|ane|metal|cuda|cpu|ref")]:
             self.assertIn(words, self.misused("serve", *args))
