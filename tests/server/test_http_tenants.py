@@ -42,6 +42,7 @@ tenants:
   - {{name: slow, tier: slow, keys: [{slow}]}}
   - {{name: latency, tier: latency, keys: [{latency}]}}
   - {{name: modest, tier: modest, keys: [{modest}]}}
+  - {{name: single, tier: one, keys: [{single}]}}
   - {{name: payer, tier: gold, keys: [{payer}]}}
   - {{name: boss, tier: boss, keys: [{boss}]}}
 """
@@ -165,16 +166,25 @@ class Tenants(ServerCase):
             check=True, stdout=subprocess.PIPE).stdout)
         self.assertEqual(printed, own)
 
-    def test_cancelled_work_is_entered(self):
-        body = json.dumps({"inputs": ["many words " * 200] * 500}).encode()
-        head = (f"POST /embed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer modest\r\n"
+    def leave(self, key, texts):
+        """Sends a request and is gone."""
+        body = json.dumps({"inputs": ["many words " * 200] * texts}).encode()
+        head = (f"POST /embed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+            connection.sendall(head.encode() + body)
 
-        def leave():
-            with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
-                connection.sendall(head.encode() + body)
+    def test_cancelled_work_is_entered(self):
+        def is_entered():
+            self.leave("modest", 500)
             return self.files.sum("requests", "tenant = 'modest' AND outcome = 'cancelled'")
-        eventually(leave)
+        eventually(is_entered)
+
+    def test_places_come_back(self):
+        """The tier's one place is free again, wherever the request was when its client left."""
+        for texts in (1, 10, 100, 10, 500, 20, 300, 15):
+            self.leave("single", texts)
+        eventually(lambda: self.embed("single").code == 200)
 
     def test_refusals_are_entered(self):
         before = self.files.sum("requests", "tenant = 'slow' AND outcome = 'refused'")
