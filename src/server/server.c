@@ -42,6 +42,18 @@ static const char *name_of(const char *given) {
     return is_path && slash != NULL && slash[1] != '\0' ? slash + 1 : given;
 }
 
+/* A prompt by a name that the model lacks would fail every request: better now. */
+static tandem_status check_prompt(const server_options *options, const server_model *model,
+                                  tandem_error *err) {
+    const char *wanted = options->default_prompt_name;
+    if (wanted == NULL || !model->info.has_embedding) return TANDEM_OK;
+    for (int32_t i = 0; i < model->info.prompt_count; i++) {
+        if (strcmp(model->info.prompt_names[i], wanted) == 0) return TANDEM_OK;
+    }
+    return TANDEM_FAIL(err, INVALID, "default_prompt_name: model %s has no prompt \"%s\"",
+                       model->info.name, wanted);
+}
+
 static tandem_status open_models(server_state *server, tandem_error *err) {
     const server_options *options = &server->options;
     const char *names[SERVER_MODELS_MAX];
@@ -63,6 +75,7 @@ static tandem_status open_models(server_state *server, tandem_error *err) {
         model->created_s = (int64_t)time(NULL);
         model->tokenizer = tandem_engine_tokenizer(model->engine);
         tandem_engine_model(model->engine, &model->info);
+        TANDEM_TRY(check_prompt(options, model, err));
         model->name = from->served_name != NULL ? from->served_name : name_of(from->name);
         if (model->name != from->name) model->aliases[model->alias_count++] = from->name;
         for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -126,6 +127,22 @@ class Settings(Case):
             self.assertEqual((status, answer["model"]), (200, "mine"))
             self.assertEqual(server.ask("POST", "/embed", {"inputs": ["x"] * 33})[0], 422)
 
+    def test_default_prompts(self):
+        model = str(ROOT / "tests/golden/models/tiny-modules")
+        plain, query = (json.loads(self.done("embed", "-m", model, "--dtype", "f32", *words, "day"))
+                        ["embedding"] for words in ([], ["--prompt", "count"]))
+        self.assertNotEqual(plain, query)
+        with Serving(self, "-m", model, "--port", "0", "--dtype", "f32",
+                     "--default-prompt-name", "count") as server:
+            self.assertEqual(server.ask("POST", "/embed", {"inputs": "day"}), (200, [query]))
+            other = {"inputs": "day", "prompt_name": "document"}  # a request's own wins
+            self.assertNotEqual(server.ask("POST", "/embed", other)[1], [query])
+        text = json.loads((pathlib.Path(model) / "config_sentence_transformers.json").read_text(
+            encoding="utf-8"))["prompts"]["count"]
+        with Serving(self, "-m", model, "--port", "0", "--dtype", "f32",
+                     "--default-prompt", text) as server:
+            self.assertEqual(server.ask("POST", "/embed", {"inputs": "day"}), (200, [query]))
+
     def test_refused_names_of_tei(self):
         for option, words in REFUSED.items():
             self.assertIn(words, self.misused("serve", option), option)
@@ -143,6 +160,8 @@ class Settings(Case):
         self.assertEqual(self.failed("serve", "--config", path),
                          f"{path}:2: prot: no such setting, the nearest is port")
         self.assertIn("no such file", self.failed("serve", "--config", self.path("none")))
+        self.assertIn("has no prompt \"none\"", self.failed("serve", "-m", TINY, "--port", "0",
+                                                            "--default-prompt-name", "none"))
         self.assertIn("--open", self.failed("serve", "--host", "0.0.0.0", "-m", TINY))
 
     def test_example(self):

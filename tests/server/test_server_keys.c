@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "base/fail.h"
+#include "base/mem.h"
 #include "server/bucket.h"
 #include "server/keys.h"
 #include "support/temp_folder.h"
@@ -294,6 +294,29 @@ static void test_threads(void **state) {
     server_tenant_put(tenant);
 }
 
+/* Memory that fails at any place is an error, and nothing is left behind. */
+static void test_no_memory(void **state) {
+    (void)state;
+    write_keys("", "one", "two");
+    for (uint64_t n = 1; n < 12; n++) {
+        tandem_error err = {0};
+        server_config config;
+        server_config_init(&config);
+        config.keys_file = shared.path;
+        config.api_key = "plain";
+        assert_int_equal(server_config_read_keys(&config, &err), TANDEM_OK);
+        tandem__mem_fail_at(n);
+        const tandem_status status = server_keys_open(&config, &shared.keys, &err);
+        tandem__mem_fail_at(0);
+        assert_true(status == TANDEM_OK || status == TANDEM_MEMORY);
+        assert_true(status == TANDEM_OK || shared.keys == NULL);
+        if (status == TANDEM_OK) finds("one", "acme");
+        server_keys_close(shared.keys);
+        shared.keys = NULL;
+        server_config_deinit(&config);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_find, setup, teardown),
@@ -305,6 +328,7 @@ int main(void) {
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_concurrency),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "base/clock.h"
+#include "base/mem.h"
 #include "server/ledger.h"
 #include "server/ledger_rows.h"
 #include "support/temp_folder.h"
@@ -301,6 +301,21 @@ static void test_threads(void **state) {
     assert_int_equal(ask("SELECT sum(requests) FROM usage"), 20000);
 }
 
+static void test_no_memory(void **state) {
+    (void)state;
+    for (uint64_t n = 1; n < 10; n++) {
+        server_ledger *ledger = NULL;
+        tandem_error err = {0};
+        tandem__mem_fail_at(n);
+        const tandem_status status = server_ledger_open(path, &ledger, &err);
+        tandem__mem_fail_at(0);
+        assert_true(status == TANDEM_OK || status == TANDEM_MEMORY);
+        if (status == TANDEM_OK) add(ledger, 1);
+        server_ledger_close(ledger);
+    }
+    assert_true(ask("SELECT sum(requests) FROM usage") >= 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sums, setup, teardown),
@@ -312,6 +327,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_two_processes, setup, teardown),
         cmocka_unit_test(test_rows_bound),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
