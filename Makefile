@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A thin front: every target is one script of tools/ or one CMake preset. `make help` lists them.
-.PHONY: all demo test test-all check bench bench-peers format tidy asan tsan fuzz coverage install \
-	deb setup model clean help
+.PHONY: all demo test test-all check bench bench-peers bench-server format tidy asan tsan fuzz \
+	coverage install deb setup model clean help
 
 PREFIX ?= /usr/local
 
@@ -25,6 +25,9 @@ bench: ## latency of the default shape, and of the kernels
 
 bench-peers: ## tandem beside sentence-transformers and ONNX Runtime [STSB=stsb-en-test.csv]
 	@tools/bench_peers.sh $(if $(STSB),"$(STSB)")
+
+bench-server: ## tandem serve's rates and times, beside infinity [STSB=stsb-en-test.csv]
+	@tools/bench_server.sh $(if $(STSB),"$(STSB)")
 
 format: ## clang-format over every C file
 	@tools/tidy --format
