@@ -244,7 +244,7 @@ def idle(bench):
             row("idle: served before, of all", report["served_before"] / IDLE, "1")
             row("idle: served after, of all", report["served_after"] / IDLE, "1")
         else:
-            row(f"{mode}: cut by the server", report["closed"] / IDLE)
+            row(f"{mode}: cut by the server and opened anew, of all", report["closed"] / IDLE)
         server.stop()
 
 

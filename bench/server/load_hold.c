@@ -3,7 +3,8 @@
  *
  * idle: each asks for /health once; "ready" on stderr says that all stand; after --seconds each
  * asks again. loris and trickle: each sends one byte every --interval seconds, of a head without an
- * end or of a body. What the server does about them is counted: answered, closed, kept. */
+ * end or of a body. What the server does about them is counted: answered, closed, kept. One that
+ * is closed is opened anew. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -86,9 +87,11 @@ static void idle(hold *self) {
                  (long long)after, slowest_ms, load_processor_s());
 }
 
+/* The server has closed it: another takes its place, as an attacker's would. */
 static void drop(hold *self, int64_t i, double now_s) {
     (void)close(self->fds[i]);
-    self->fds[i] = -1;
+    self->fds[i] = load_connect(self->options);
+    self->sent[i] = 0;
     if (self->closed++ == 0) self->first_closed_s = now_s;
 }
 
@@ -124,7 +127,7 @@ static void drip(hold *self, tandem_str head, tandem_str more) {
     say_ready();
     for (int64_t step = 0; tandem__clock_ns() < end_ns; step++) {
         for (int64_t i = step % STEPS_MAX; i < options->connections; i += STEPS_MAX) {
-            if (self->fds[i] < 0) continue;
+            if (self->fds[i] < 0) continue; // not even taken
             if (!listen_to(self, i) || !send_byte(self, i, head, more)) {
                 drop(self, i, (double)(tandem__clock_ns() - start_ns) / 1e9);
             }
