@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections that cost a server memory and patience instead of work.
  *
- * idle: each asks for /health once; "ready" on stderr says that all stand; after --seconds each
- * asks again. loris and trickle: each sends one byte every --interval seconds, of a head without an
- * end or of a body. What the server does about them is counted: answered, closed, kept. One that
- * is closed is opened anew. */
+ * idle: each asks for /health once; "ready" on stderr says that all stand; after --seconds, or
+ * SIGTERM, each asks again. loris and trickle: each sends one byte every --interval seconds, of a
+ * head without an end or of a body. What the server does about them is counted: answered, closed,
+ * kept. One that is closed is opened anew. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@
 #define STEPS_MAX   50 /* shares of the connections that send in turn within an interval */
 
 static char receive_buffer[1 << 16];
+static volatile sig_atomic_t is_over; /* SIGTERM: report now */
 
 typedef struct hold {
     const load_options *options;
@@ -32,6 +34,11 @@ typedef struct hold {
     double first_closed_s;
     int64_t answers[6]; /* by hundreds of the code */
 } hold;
+
+static void end(int signal) {
+    (void)signal;
+    is_over = 1;
+}
 
 static void sleep_until(uint64_t until_ns) {
     const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000U),
@@ -125,7 +132,7 @@ static void drip(hold *self, tandem_str head, tandem_str more) {
     const uint64_t end_ns = start_ns + (uint64_t)(options->seconds * 1e9);
     uint64_t next_ns = start_ns;
     say_ready();
-    for (int64_t step = 0; tandem__clock_ns() < end_ns; step++) {
+    for (int64_t step = 0; tandem__clock_ns() < end_ns && !is_over; step++) {
         for (int64_t i = step % STEPS_MAX; i < options->connections; i += STEPS_MAX) {
             if (self->fds[i] < 0) continue; // not even taken
             if (!listen_to(self, i) || !send_byte(self, i, head, more)) {
@@ -149,6 +156,8 @@ int load_hold_run(const load_options *options) {
     self.fds = tandem__mem_calloc((size_t)options->connections, sizeof(int));
     self.sent = tandem__mem_calloc((size_t)options->connections, sizeof(size_t));
     if (self.fds == NULL || self.sent == NULL) load_die("start", "out of memory");
+    const struct sigaction action = {.sa_handler = end};
+    (void)sigaction(SIGTERM, &action, NULL);
     for (int64_t i = 0; i < options->connections; i++) {
         self.fds[i] = load_connect(options);
         self.opened += self.fds[i] >= 0;
