@@ -278,7 +278,8 @@ static void test_refused_for_its_wait(void **state) {
     assert_int_equal(status, TANDEM_CAPACITY);
     assert_non_null(strstr(err.message, "waiting time: "));
     assert_true(retry_ns > 0 && retry_ns < 1000 * MS);
-    for (int tries = 0; tries < 5 && status == TANDEM_CAPACITY; tries++) {
+    /* How true the time is, test_sched_wait measures where no busy machine is in the way. */
+    for (int tries = 0; tries < 500 && status == TANDEM_CAPACITY; tries++) {
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)retry_ns}, NULL);
         status = tandem_engine_submit(engine, &request, count_done, &done, NULL, &retry_ns, NULL);
     }
