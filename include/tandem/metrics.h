@@ -44,6 +44,8 @@ typedef struct tandem_band_metrics {
     tandem_quantiles total; /* from the call until then */
 } tandem_band_metrics;
 
+#define TANDEM_BATCH_SIZES 22
+
 typedef struct tandem_lane_metrics {
     const char *name;
     const char *lane_class; /* "latency", "throughput", "background", "none" */
@@ -58,6 +60,9 @@ typedef struct tandem_lane_metrics {
     uint64_t times_out;      /* that it went out of service */
     int32_t in_flight;       /* batches, now */
     int32_t in_flight_max;   /* ... that may be */
+    /* Of `batches`, those of at most 2^i texts (tokens) and over 2^(i-1); the last: all larger. */
+    uint64_t batch_texts[TANDEM_BATCH_SIZES];
+    uint64_t batch_tokens[TANDEM_BATCH_SIZES];
 } tandem_lane_metrics;
 
 /* One figure that the guide wants tracked, and its limit. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/histogram.h"
 
-#include <stddef.h>
-
 #define STEP_BITS 7 /* log2 of HISTOGRAM_STEPS */
 
 static size_t bucket_of(uint64_t value) {
@@ -17,6 +15,12 @@ static uint64_t middle_of(size_t bucket) {
     const size_t octave = bucket / HISTOGRAM_STEPS - 1;
     const uint64_t low = (uint64_t)(HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS) << octave;
     return low + (((uint64_t)1 << octave) >> 1);
+}
+
+size_t tandem__histogram_power(uint64_t value, size_t most) {
+    if (value <= 1) return 0;
+    const size_t power = 64U - (size_t)__builtin_clzll(value - 1);
+    return power < most ? power : most;
 }
 
 void tandem__histogram_add(tandem_histogram *histogram, uint64_t value) {

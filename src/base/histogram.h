@@ -7,6 +7,7 @@
 #define TANDEM_BASE_HISTOGRAM_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HISTOGRAM_STEPS   128
@@ -19,6 +20,10 @@ typedef struct tandem_histogram {
     _Atomic uint64_t sum;
     _Atomic uint64_t max;
 } tandem_histogram;
+
+/* The i with 2^(i-1) < value <= 2^i; 0 for 0 and 1; `most` for all that are larger. For counts in
+ * powers of two. */
+size_t tandem__histogram_power(uint64_t value, size_t most);
 
 void tandem__histogram_add(tandem_histogram *histogram, uint64_t value);
 

@@ -7,6 +7,7 @@
 #include "tandem/metrics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,6 +22,7 @@
 #define UTILISATION_BACKGROUND 70.0
 
 _Static_assert(TANDEM_BANDS == (int)SCHED_BANDS, "bands of the API are the scheduler's");
+_Static_assert(TANDEM_BATCH_SIZES == SCHED_BATCH_SIZES, "sizes of the API are the scheduler's");
 _Static_assert(TANDEM_REASONS_MAX >= SCHED_REASONS, "every reason has room");
 
 void tandem__metrics_answered(const pipeline_job *job) {
@@ -100,6 +102,8 @@ static void fill_lane(const sched *scheduler, int index, uint64_t now_ns, tandem
                                 .times_out = lane->times_out,
                                 .in_flight = lane->running,
                                 .in_flight_max = lane->slots};
+    memcpy(to->batch_texts, lane->batch_units, sizeof to->batch_texts);
+    memcpy(to->batch_tokens, lane->batch_tokens, sizeof to->batch_tokens);
     const double busy = part_of(recent_busy_ns(lane, now_ns), window_ns(scheduler, now_ns));
     to->utilisation = busy / lane->slots < 1 ? busy / lane->slots : 1;
 }

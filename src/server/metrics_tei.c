@@ -2,8 +2,9 @@
 /* The metrics of Text Embeddings Inference, by its names, types, labels and buckets, so that boards
  * made for it go on working. A request counts once, what it embeds or classifies text by text; the
  * times are of those that were answered. That server has one model; here the numbers are of all
- * models together. What a batch held is known in sum, so te_batch_next_* have one bucket. */
+ * models together. */
 #include <stddef.h>
+#include <stdint.h>
 
 #include "server/metrics.h"
 #include "server/prometheus.h"
@@ -67,8 +68,18 @@ static void write_lengths(server_prom *prom, const server_overview *overview) {
     server_prom_histogram(prom, "te_request_input_length", NULL, &shown, &bounds);
 }
 
+/* 1, 2, 4, ... */
+static server_bounds powers_of_two(int count) {
+    server_bounds bounds = {.count = count, .scale = 1};
+    for (int i = 0; i < count; i++) bounds.shown[i] = (double)(1U << i);
+    return bounds;
+}
+
+_Static_assert(TANDEM_BATCH_SIZES <= SERVER_BUCKETS_MAX, "sizes of batches have room");
+
 static void write_batches(server_prom *prom, const server_overview *overview) {
-    static const server_bounds none = {.count = 0, .scale = 1};
+    const server_bounds size_bounds = powers_of_two(13);
+    const server_bounds token_bounds = powers_of_two(21);
     server_histogram sizes = {.sum = 0};
     server_histogram tokens = {.sum = 0};
     double waiting = 0;
@@ -77,18 +88,20 @@ static void write_batches(server_prom *prom, const server_overview *overview) {
         waiting += (double)metrics->waiting;
         for (int l = 0; l < metrics->lane_count; l++) {
             const tandem_lane_metrics *lane = &metrics->lanes[l];
-            sizes.counts[0] += lane->batches;
             sizes.sum += lane->texts;
-            tokens.counts[0] += lane->batches;
             tokens.sum += lane->tokens;
+            for (int s = 0; s < TANDEM_BATCH_SIZES; s++) {
+                sizes.counts[s < size_bounds.count ? s : size_bounds.count] += lane->batch_texts[s];
+                tokens.counts[s] += lane->batch_tokens[s];
+            }
         }
     }
     server_prom_family(prom, "te_queue_size", "gauge", "Requests that wait.");
     server_prom_value(prom, "te_queue_size", NULL, waiting);
     server_prom_family(prom, "te_batch_next_size", "histogram", "Texts of a batch.");
-    server_prom_histogram(prom, "te_batch_next_size", NULL, &sizes, &none);
+    server_prom_histogram(prom, "te_batch_next_size", NULL, &sizes, &size_bounds);
     server_prom_family(prom, "te_batch_next_tokens", "histogram", "Tokens of a batch.");
-    server_prom_histogram(prom, "te_batch_next_tokens", NULL, &tokens, &none);
+    server_prom_histogram(prom, "te_batch_next_tokens", NULL, &tokens, &token_bounds);
 }
 
 void server_metrics_tei(server_prom *prom, const server_overview *overview) {

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/histogram.h"
 #include "base/mem.h"
 #include "server/decisions.h"
 #include "server/stats_state.h"
@@ -83,13 +84,6 @@ server_fault server_fault_of(tandem_status status, int http_code) {
 _Static_assert(sizeof((server_sample *)0)->reason == sizeof((tandem_result *)0)->reason,
                "a reason fits");
 
-/* The i with 2^(i-1) < tokens <= 2^i. */
-static size_t length_bucket(int32_t tokens) {
-    if (tokens <= 1) return 0;
-    const size_t bucket = 32U - (size_t)__builtin_clz((unsigned)tokens - 1);
-    return bucket < SERVER_LENGTHS ? bucket : SERVER_LENGTHS - 1;
-}
-
 void server_sample_of_result(server_sample *sample, const tandem_result *result) {
     sample->lane = result->lane;
     memcpy(sample->reason, result->reason, sizeof sample->reason);
@@ -102,7 +96,8 @@ void server_sample_of_result(server_sample *sample, const tandem_result *result)
     sample->queue_ns += result->queue_ns;
     sample->infer_ns += result->infer_ns;
     for (size_t i = 0; result->texts != NULL && i < result->count; i++)
-        sample->lengths[length_bucket(result->texts[i].tokens)]++;
+        sample->lengths[tandem__histogram_power((uint64_t)result->texts[i].tokens,
+                                                SERVER_LENGTHS - 1)]++;
 }
 
 static void fill_bounds(server_bounds_set *set) {

@@ -89,6 +89,21 @@ class Metrics(unittest.TestCase):
                          if sample.endswith("_bucket")]
                 self.assertEqual([f"{bound:.10g}" for bound in sorted(found)], bounds, name)
 
+    def test_tei_sizes(self):
+        for name, bounds in [("te_batch_next_size", 13), ("te_batch_next_tokens", 21),
+                             ("te_request_input_length", 6)]:  # the model takes 48 tokens
+            buckets = sorted((float(dict(labels)["le"]), value) for (sample, labels), value
+                             in self.families[name][1].items() if sample.endswith("_bucket"))
+            self.assertEqual([bound for bound, _ in buckets],
+                             [2 ** i for i in range(bounds)] + [math.inf], name)
+        # Texts of 4 and 3 tokens, one, two or more to a batch.
+        self.assertEqual(self.value("te_request_input_length_bucket", le="2"), 0)
+        self.assertEqual(self.value("te_request_input_length_bucket", le="4"), 120)
+        self.assertEqual(self.value("te_batch_next_tokens_bucket", le="2"), 0)
+        batches = self.value("te_batch_next_size_count")
+        self.assertEqual(self.value("te_batch_next_size_bucket", le="4096"), batches)
+        self.assertTrue(60 <= batches <= 240, batches)
+
     def test_counts(self):
         self.assertEqual(self.value("te_request_count", method="batch"), 61)
         self.assertEqual(self.value("te_request_success", method="batch"), 60)

@@ -60,6 +60,11 @@ class Packaging(unittest.TestCase):
                 self.assertLessEqual(set(re.findall(r"\w+", group)) - SCRAPED, known, said)
         self.assertGreater(len(named), 35)
 
+    def test_documents_name_what_is_there(self):
+        said = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+        documented = {name for name, _ in OURS.findall(said)} - {"tandem_target_"}
+        self.assertEqual(documented, set(test_metrics_text.parse(self.text)))
+
     def test_every_rule_is_there_and_tested(self):
         names = [name for name, _ in expressions() if name.startswith("Tandem")]
         self.assertEqual(len(names), 13)

@@ -92,6 +92,14 @@ static void check_play(const tandem_metrics *metrics) {
         lane_tokens += lane->tokens;
         assert_string_equal(lane->state, "up");
         assert_int_equal(lane->times_out + lane->failed_batches, 0);
+        uint64_t sized[2] = {0, 0};
+        for (int s = 0; s < TANDEM_BATCH_SIZES; s++) {
+            sized[0] += lane->batch_texts[s];
+            sized[1] += lane->batch_tokens[s];
+        }
+        assert_int_equal(sized[0], lane->batches);
+        assert_int_equal(sized[1], lane->batches);
+        assert_int_equal(lane->batch_tokens[0] + lane->batch_tokens[1], 0); // 3 tokens at least
         if (lane->batches == 0) continue;
         assert_true(lane->utilisation > 0 && lane->utilisation <= 1);
         assert_true(lane->busy_ms > 0.25 * (double)lane->texts);
