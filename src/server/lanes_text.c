@@ -185,7 +185,7 @@ static void add_model(lanes_text *text, const server_model_view *view) {
     add_text(text, "dtype", model->dtype);
     add_count(text, "dimensions", model->info.dimensions);
     add_count(text, "max_length", model->info.max_length);
-    add_bool(text, "embeds", model->info.has_embedding);
+    add_bool(text, "embeds", model->info.has_embedding && model->info.labels == 0);
     add_count(text, "labels", model->info.labels);
     add_engine(text, view);
     add_lists(text, view);

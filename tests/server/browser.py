@@ -121,7 +121,7 @@ class Browser:
             if self.run(f"Boolean({script})"):
                 return
             time.sleep(0.05)
-        raise TimeoutError(f"never true: {script}; page: {self.text()[:400]}")
+        raise TimeoutError(f"never true: {script}; page: {self.text()[-1500:]}")
 
     def text(self):
         return self.run("document.body.innerText")

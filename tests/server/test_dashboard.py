@@ -11,6 +11,7 @@ import unittest
 
 import browser
 import fake_server
+import server_case
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHOWN = "!document.getElementById('main').hidden"
@@ -107,6 +108,24 @@ class Page(unittest.TestCase):
                          r"^Texts per second: ane [\d,.]+, metal [\d,.]+, cpu [\d,.]+$")
         self.assertEqual(self.count("#recent tr"), 9)
         self.assert_quiet()
+
+    def test_charts_have_a_scale_for_every_size(self):
+        self.open()
+        wrong = self.run_("""(() => {
+            const chart = new Chart("a", {lines: [{name: "a", tone: "red", value: p => p.a}]});
+            const kept = state.history, wrong = [];
+            for (let size = 0.001; size < 1e7; size *= 1.003) {
+                state.history = [{time: 1, a: size}];
+                for (const log of [false, true]) {
+                    chart.log = log;
+                    const [low, high] = chart.scale();
+                    if (!(high >= size && low < high)) wrong.push([size, log, low, high]);
+                }
+            }
+            state.history = kept;
+            return wrong;
+        })()""")
+        self.assertEqual(wrong, [])
 
     def test_targets_say_what_is_missed(self):
         self.state.load = 1.0
@@ -257,6 +276,56 @@ class Page(unittest.TestCase):
         self.assertIsNone(self.run_("window.breached"))
         self.assertTrue(any("Content Security Policy" in p for p in self.browser.problems))
         self.assertLess(len(BUILT[1]), 40000)
+
+
+class RealServer(unittest.TestCase):
+    """The page over `tandem serve`: routes, headers and /lanes as they are."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = server_case.Server(models=(server_case.BERT, server_case.LABELS,
+                                                server_case.MODULES))
+        cls.browser = browser.Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        wrong = cls.server.stop()
+        if wrong:
+            raise AssertionError(wrong)
+
+    def choose(self, name):
+        self.browser.run("(m => { m.value = [...m.options].findIndex(o => o.textContent === "
+                         f"{name!r}); m.dispatchEvent(new Event('change')); }})"
+                         "(document.getElementById('model'))")
+        self.assertEqual(self.browser.run("model().name"), name)
+
+    def test_page(self):
+        self.browser.view(1280, 900)
+        self.browser.open(self.server.url)
+        self.browser.wait(SHOWN)
+        result = "document.getElementById('result').innerText"
+        tried = "document.getElementById('try').requestSubmit()"
+        for name, expected in [(server_case.BERT, "32 numbers"), (server_case.LABELS, "perhaps"),
+                               (server_case.MODULES, "numbers")]:
+            self.choose(name)
+            self.browser.run("document.getElementById('result').replaceChildren()")
+            self.browser.run(tried)
+            self.browser.wait(f"{result}.includes('network and browser')")
+            said = self.browser.run(result)
+            self.assertIn(expected, said)
+            self.assertRegex(said, r"^cpu \w+")
+            self.assertRegex(said, r"infer \d+\.\d\d ms\s+rest of the server \d")
+            self.browser.wait("document.querySelectorAll('#recent tr').length > 1")
+        self.browser.wait("/^cpu/.test(document.querySelector('#lanes h3').textContent) && "
+                          "state.history.length > 2")
+        self.assertRegex(self.browser.text(), r"Not here: ane \(.+\)")
+        self.assertNotIn("undefined", self.browser.text())
+        self.assertNotIn("NaN", self.browser.text())
+        self.assertEqual(self.browser.problems, [])
+        headers = self.server.ask("GET", "/").headers
+        self.assertEqual(headers["Content-Security-Policy"], BUILT[0]["Content-Security-Policy"])
+        self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
 
 
 if __name__ == "__main__":
