@@ -102,8 +102,8 @@ static void fill_lane(const sched *scheduler, int index, uint64_t now_ns, tandem
                                 .times_out = lane->times_out,
                                 .in_flight = lane->running,
                                 .in_flight_max = lane->slots};
-    memcpy(to->batch_texts, lane->batch_units, sizeof to->batch_texts);
-    memcpy(to->batch_tokens, lane->batch_tokens, sizeof to->batch_tokens);
+    memcpy(to->batch_texts, lane->sizes.units, sizeof to->batch_texts);
+    memcpy(to->batch_tokens, lane->sizes.tokens, sizeof to->batch_tokens);
     const double busy = part_of(recent_busy_ns(lane, now_ns), window_ns(scheduler, now_ns));
     to->utilisation = busy / lane->slots < 1 ? busy / lane->slots : 1;
 }

@@ -402,8 +402,8 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
         return;
     }
     lane->batches_done++;
-    lane->batch_units[tandem__histogram_power(batch->units, SCHED_BATCH_SIZES - 1)]++;
-    lane->batch_tokens[tandem__histogram_power((uint64_t)batch->tokens, SCHED_BATCH_SIZES - 1)]++;
+    lane->sizes.units[tandem__histogram_power(batch->units, SCHED_BATCH_SIZES - 1)]++;
+    lane->sizes.tokens[tandem__histogram_power((uint64_t)batch->tokens, SCHED_BATCH_SIZES - 1)]++;
     uint32_t at = 0;
     uint32_t bad = 0;
     for (uint32_t i = 0; i < batch->item_count; i++) {

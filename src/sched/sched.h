@@ -174,8 +174,6 @@ typedef enum sched_lane_state {
     SCHED_LANE_MISSING = 2, /* the machine has it not */
 } sched_lane_state;
 
-#define SCHED_BATCH_SIZES 22 /* powers of two, the last for all that are larger */
-
 typedef struct sched_lane {
     sched_lane_options options;
     service_table service;
@@ -196,8 +194,7 @@ typedef struct sched_lane {
     uint64_t busy_ns;     /* sum over batches */
     sched_window busy;    /* ... of the last seconds */
     uint64_t batches_done;
-    uint64_t batch_units[SCHED_BATCH_SIZES]; /* of them: tandem__histogram_power */
-    uint64_t batch_tokens[SCHED_BATCH_SIZES];
+    sched_sizes sizes; /* of them */
     uint64_t units_done;
     uint64_t tokens_done;
     uint64_t failures_total;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A sum over the last ten seconds: bins of one second, the oldest dropped as time goes on. */
+/* A sum over the last ten seconds: bins of one second, the oldest dropped as time goes on. And the
+ * sizes of batches since the start. */
 #ifndef TANDEM_SCHED_WINDOW_H
 #define TANDEM_SCHED_WINDOW_H
 
@@ -23,5 +24,13 @@ uint64_t tandem__window_start_ns(uint64_t now_ns);
 
 /* The sum from there until now. */
 uint64_t tandem__window_sum(const sched_window *window, uint64_t now_ns);
+
+#define SCHED_BATCH_SIZES 22
+
+/* Batches by their size in powers of two: see tandem__histogram_power. */
+typedef struct sched_sizes {
+    uint64_t units[SCHED_BATCH_SIZES];
+    uint64_t tokens[SCHED_BATCH_SIZES];
+} sched_sizes;
 
 #endif

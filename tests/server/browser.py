@@ -98,7 +98,7 @@ class Browser:
         if self.session:
             message["sessionId"] = self.session
         os.write(self.to, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 40
         while (answer := self.receive(deadline)) is not None:
             if answer.get("id") == self.number:
                 if "error" in answer:
@@ -114,7 +114,7 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
         return answer["result"].get("value")
 
-    def wait(self, script, seconds=8.0):
+    def wait(self, script, seconds=30.0):
         """Until the expression is true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -136,10 +136,10 @@ class Browser:
     def open(self, url):
         self.is_loaded = False
         self.call("Page.navigate", url=url)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 40
         while not self.is_loaded:
             if self.receive(deadline) is None:
-                raise TimeoutError(f"{url}: not loaded in 10 s")
+                raise TimeoutError(f"{url}: not loaded in 40 s")
 
     def key(self, name, code, modifiers=0):
         for kind in ("keyDown", "keyUp"):

@@ -6,7 +6,6 @@ leaves screenshots there, for people to look at."""
 import pathlib
 import subprocess
 import sys
-import time
 import unittest
 
 import browser
@@ -51,18 +50,21 @@ def built_page():
 
 
 BUILT = built_page()
+PAGE = None  # the browser, one for all tests
+
+
+def setUpModule():
+    global PAGE
+    PAGE = browser.Browser()
+
+
+def tearDownModule():
+    PAGE.close()
 
 
 class Page(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.browser = browser.Browser()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.browser.close()
-
     def setUp(self):
+        self.browser = PAGE
         self.server, self.state = fake_server.serve(page=lambda: BUILT)
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         self.browser.problems.clear()
@@ -207,7 +209,7 @@ class Page(unittest.TestCase):
             contrasts = self.run_(CONTRASTS)
             self.assertGreater(len(contrasts), 80)
             self.assertEqual([pair for pair in contrasts if pair[0] < 4.5], [])
-            self.shoot("dark" if dark else "missed")
+        self.shoot("dark")
 
     def test_asks_for_a_key(self):
         self.state.key = "right"
@@ -272,7 +274,7 @@ class Page(unittest.TestCase):
         self.run_("const s = document.createElement('script'); s.textContent = "
                   "'window.breached = 1'; document.body.append(s)")
         self.run_("fetch('https://example.com/').catch(() => 0)")
-        time.sleep(0.2)
+        self.browser.wait("state.history.length > 1")
         self.assertIsNone(self.run_("window.breached"))
         self.assertTrue(any("Content Security Policy" in p for p in self.browser.problems))
         self.assertLess(len(BUILT[1]), 40000)
@@ -285,11 +287,11 @@ class RealServer(unittest.TestCase):
     def setUpClass(cls):
         cls.server = server_case.Server(models=(server_case.BERT, server_case.LABELS,
                                                 server_case.MODULES))
-        cls.browser = browser.Browser()
+        cls.browser = PAGE
 
     @classmethod
     def tearDownClass(cls):
-        cls.browser.close()
+        cls.browser.open("about:blank")
         wrong = cls.server.stop()
         if wrong:
             raise AssertionError(wrong)
@@ -301,6 +303,7 @@ class RealServer(unittest.TestCase):
         self.assertEqual(self.browser.run("model().name"), name)
 
     def test_page(self):
+        self.browser.problems.clear()
         self.browser.view(1280, 900)
         self.browser.open(self.server.url)
         self.browser.wait(SHOWN)
