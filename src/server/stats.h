@@ -7,7 +7,7 @@
  *            server_stats_add(stats, &sample);           // once a request, when its last byte is
  * out server_stats_change(stats, SERVER_GAUGE_CONNECTIONS, -1);
  *
- * Everything is a relaxed atomic addition: no lock, no heap, some 200 ns a request. A reader sees
+ * Everything is a relaxed atomic addition: no lock, no heap, some 400 ns a request. A reader sees
  * each number at some time, not all of them at one. What the engines count themselves (batches,
  * waiting work, why a lane was chosen) is asked of them and not counted twice here. */
 #ifndef TANDEM_SERVER_STATS_H
