@@ -4,8 +4,7 @@
  * (one thread, virtual time) run the same code and a run can be replayed from its seed.
  *
  *     submit ─ admission ─┬─ shared queues: realtime │ standard │ background ─┐
- *                         └─ pinned queues of each lane ──────────────────────┴─ take ─ done ─
- * finished
+ *                         └─ pinned queues of each lane ──────────────────────┴─ take ─ done
  *
  * Late binding: nothing is assigned to a lane before the lane asks. A lane that is free calls take
  * and gets a batch or nothing; the driver computes it and calls done. A job is a request; its units
