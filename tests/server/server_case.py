@@ -27,6 +27,8 @@ ALL = (MINILM, BERT, RERANK, LABELS, SPLADE, MODULES)
 KEPT = ("PATH", "HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "TMPDIR", "ASAN_OPTIONS",
         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LD_LIBRARY_PATH", "TANDEM_CPU")
 GOLDEN = json.loads((ROOT / "tests/golden/server.json").read_text(encoding="utf-8"))
+IS_SANITIZED = any(name in pathlib.Path(BINARY).read_bytes()
+                   for name in (b"__asan_init", b"__tsan_init"))
 SANITIZER = re.compile("ERROR: .*Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 START_S = 60  # a sanitizer's start on a busy machine
 STOP_S = 30

@@ -190,6 +190,14 @@ class Json(ServerCase):
         answer = self.wire.ask(post("/embed", b'{"inputs": "x", "unknown": 1e-999}'))
         self.assertIn(answer.code, (200, 400))
 
+    def test_integers_with_a_point(self):
+        # 8.0 and 8e0 are integers in JSON Schema, which has no other.
+        for number in (b"8", b"8.0", b"8e0", b"80e-1"):
+            body = b'{"inputs": [[5, 6, %s]], "dimensions": %s, "priority": %s, "deadline_ms": %s}'
+            answer = self.wire.ask(post("/embed", body % (number, number, number, b"6e4")))
+            self.assertEqual(answer.code, 200, answer.body)
+            self.assertEqual(len(answer.json()[0]), 8)
+
     def test_what_is_unknown_is_ignored(self):
         for path, (_, body) in GOOD.items():
             answer = self.wire.ask(post(path, {**body, "no_such_field": {"a": [1, None]}}))

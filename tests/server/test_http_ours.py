@@ -14,8 +14,19 @@ from wire import Wire, post, request
 TEXTS = GOLDEN["tiny"]["texts"]
 UNIT = GOLDEN["tiny"]["unit"]
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-# Some seconds of work for MiniLM on one thread, that no cache answers.
-SLOW = {"inputs": [f"{i} " + "the cat sat on the mat " * 40 for i in range(600)]}
+LONG = "the cat sat on the mat " * 40
+
+
+def slow_work(server, seconds):
+    """Long texts, unlike all others, that take the server about so long."""
+    slow_work.calls += 1
+    texts = [f"{slow_work.calls} {i} {LONG}" for i in range(1000)]
+    start = time.monotonic()
+    server.ask("POST", "/embed", {"inputs": texts[-4:]})
+    return texts[:max(4, int(4 * seconds / (time.monotonic() - start)))]
+
+
+slow_work.calls = 0
 
 
 def counter(server, name, **labels):
@@ -147,12 +158,13 @@ class Overload(ServerCase):
     """One thread and a short queue."""
 
     models = (MINILM,)
-    options = ("--threads", "1", "--max-queue-tokens", "20000")
+    options = ("--threads", "1", "--max-queue-tokens", "2000")
 
     def test_deadlines(self):
         for lines, more in ((("X-Tandem-Deadline-Ms: 1",), {}), ((), {"deadline_ms": 1})):
             with Wire(self.server.port) as wire:
-                answer = wire.ask(post("/embed", {"inputs": SLOW["inputs"][:100], **more}, *lines))
+                answer = wire.ask(post("/embed", {"inputs": slow_work(self.server, 0.5), **more},
+                                       *lines))
             self.assertEqual(answer.code, 504, answer.body)
             self.assertEqual(answer.json()["error_type"], "Overloaded")
 
@@ -161,7 +173,7 @@ class Overload(ServerCase):
 
         def ask(i):
             with Wire(self.server.port, timeout=120) as wire:
-                body = {"inputs": [f"{i} {text}" for text in SLOW["inputs"][:40]]}
+                body = {"inputs": [f"{i} {j} {LONG}" for j in range(4)]}
                 answers.append(wire.ask(post("/embed", body, "X-Tandem-Priority: background")))
         threads = [threading.Thread(target=ask, args=(i,)) for i in range(16)]
         for thread in threads:
@@ -180,7 +192,7 @@ class Overload(ServerCase):
         before = counter(self.server, "te_request_failure", err="dropped")
         for leave in (Wire.close, Wire.reset):
             wire = Wire(self.server.port)
-            wire.send(post("/embed", {"inputs": SLOW["inputs"][:60]}))
+            wire.send(post("/embed", {"inputs": slow_work(self.server, 1)}))
             time.sleep(0.1)
             leave(wire)
         self.assertTrue(await_true(lambda: counter(
@@ -199,19 +211,20 @@ class End(unittest.TestCase):
         server = Server("--threads", "1", models=(MINILM,))
         self.addCleanup(server.kill)
         busy = Wire(server.port, timeout=120)
+        self.addCleanup(busy.close)
         idle = Wire(server.port)
+        self.addCleanup(idle.close)
         idle.ask(request("GET", "/health"))
-        busy.send(post("/embed", {"inputs": SLOW["inputs"][:100]}))
+        texts = slow_work(server, 1)
+        busy.send(post("/embed", {"inputs": texts}))
         time.sleep(0.2)
         server.process.send_signal(signal.SIGTERM)
         self.assertTrue(idle.is_closed())
         answer = busy.answer()
         self.assertEqual(answer.code, 200)
-        self.assertEqual(len(answer.json()), 100)
+        self.assertEqual(len(answer.json()), len(texts))
         self.assertEqual(answer.headers["connection"], "close")
         self.assertTrue(busy.is_closed())
-        busy.close()
-        idle.close()
         self.assertEqual(server.stop(), "")
         with self.assertRaises(ConnectionRefusedError):
             Wire(server.port)

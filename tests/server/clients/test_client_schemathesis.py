@@ -21,6 +21,13 @@ LIMIT_S = 240
 class Schemathesis(ServerCase):
     models = (BERT, RERANK, LABELS, SPLADE)
 
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.options = ("--dtype", "f32", "--ledger", os.path.join(folder.name, "usage.db"))
+        super().setUpClass()
+
     def test_paths(self):
         document = self.ask("GET", "/openapi.json").json()
         self.assertTrue(document["openapi"].startswith("3."))
