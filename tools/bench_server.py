@@ -183,6 +183,13 @@ class Bench:
         running.remove(process)
         return json.loads(report) if report else {}
 
+    def closed_with_cost(self, server, *options):
+        """A closed loop, with the server's processor time for each answer, warm-up included."""
+        before = processor_s(server.process)
+        load = self.closed(server, CLIENTS, "--warmup", 0, *options)
+        load["cost_s"] = (processor_s(server.process) - before) / load["ok"]["count"]
+        return load
+
     def closed(self, server, connections, *options):
         return self.load(server, "--connections", connections, "--seconds", self.args.seconds,
                          "--warmup", 0.5, *options)
@@ -237,7 +244,7 @@ def throughput(bench):
     routes = ["embed", "openai-base64"] if bench.args.all_routes else ["embed"]
     for route in routes:
         engine, load = bench.turns(lambda: bench.engine(CLIENTS),
-                                   lambda r=route: bench.closed(server, CLIENTS, "--route", r))
+                                   lambda r=route: bench.closed_with_cost(server, "--route", r))
         row(f"{route}: texts/s, {CLIENTS} kept connections", [rate(l) for l in load], "", 0)
         row(f"{route}: texts/s of the engine, {CLIENTS} under way", [e["per_s"] for e in engine],
             "", 0)
@@ -245,6 +252,9 @@ def throughput(bench):
             [1 - share_left(l) for l in load])
         row(f"{route}: rate over HTTP / engine's, scaled",
             [rate(l) / e["per_s"] / share_left(l) for l, e in zip(load, engine)], "at least 0.92")
+        row(f"{route}: processor time of a text, server / engine",
+            [l["cost_s"] * e["per_s"] * e["seconds"] / e["processor_s"]
+             for l, e in zip(load, engine)])
         row(f"{route}: p50 over HTTP / engine's",
             [l["ok"]["p50_ms"] / e["p50_ms"] for l, e in zip(load, engine)])
     server.stop()
@@ -467,7 +477,7 @@ def main():
     parser.add_argument("--all-routes", action="store_true", help="throughput of each API")
     parser.add_argument("--stream-texts", type=int, default=100000)
     parser.add_argument("--overload-s", type=float, default=60)
-    parser.add_argument("--overload-connections", type=int, default=6000)
+    parser.add_argument("--overload-connections", type=int, default=12000)
     parser.add_argument("--overload-options", default="", help="of tandem serve, for that row")
     parser.add_argument("--serve-options", default="--cache 0",
                         help="of tandem serve; the texts repeat, so that a cache would know them")
