@@ -76,7 +76,7 @@ class Server:
 
     def _await_ready(self):
         def probe():
-            try:
+            try: # public: no key is asked for
                 return self.ask("GET", "/ready").code == 200
             except OSError:
                 return False

@@ -8,7 +8,7 @@ import unittest
 import cohere
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from server_case import GOLDEN, ServerCase, ranked
+from server_case import GOLDEN, RERANK, ServerCase, ranked
 
 FOUND = GOLDEN["tiny"]
 QUERY = FOUND["texts"][0]
@@ -75,6 +75,20 @@ class Cohere(ServerCase):
         self.refused(bad, "documents[1]", documents=["a", 7])
         self.refused(bad, "query", query=None)
         self.refused(bad, "top_n", top_n=0)
+
+
+class Keys(ServerCase):
+    models = (RERANK,)
+    options = ("--dtype", "f32", "--api-key", "k-right")
+
+    def test_keys(self):
+        fields = {"model": "tiny-rerank", "query": QUERY, "documents": TEXTS}
+        for kind in (cohere.ClientV2, cohere.Client):
+            answer = kind(api_key="k-right", base_url=self.url).rerank(**fields)
+            self.assertEqual(len(answer.results), len(TEXTS))
+            with self.assertRaises(cohere.UnauthorizedError) as caught:
+                kind(api_key="k-wrong", base_url=self.url).rerank(**fields)
+            self.assertTrue(caught.exception.body["message"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import unittest
 import openai
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from server_case import GOLDEN, MINILM, ServerCase
+from server_case import BERT, GOLDEN, MINILM, ServerCase
 
 FOUND = GOLDEN["minilm"]
 TEXTS = FOUND["texts"]
@@ -166,6 +166,26 @@ class Overload(ServerCase):
         for answer in self.ask_together(20, 6):
             self.assertNotIsInstance(answer, Exception, answer)
             self.assertEqual(len(answer.data), 5)
+
+
+class Keys(ServerCase):
+    """A server that wants a key, which the client sends as a bearer's token."""
+
+    models = (BERT,)
+    options = ("--dtype", "f32", "--api-key", "k-right")
+
+    def test_keys(self):
+        found = GOLDEN["tiny"]
+        with openai.OpenAI(base_url=self.url + "/v1", api_key="k-right") as client:
+            answer = client.embeddings.create(model="tiny-bert", input=found["texts"])
+            self.assert_near([item.embedding for item in answer.data], found["unit"])
+            self.assertEqual(len(list(client.models.list())), 1)
+        for key in ("k-wrong", "k-righ", "k-right2", "zz"):
+            with openai.OpenAI(base_url=self.url + "/v1", api_key=key) as client:
+                with self.assertRaises(openai.AuthenticationError) as caught:
+                    client.embeddings.create(model="tiny-bert", input="x")
+            self.assertEqual(caught.exception.code, "invalid_api_key")
+            self.assertNotIn(key, caught.exception.message)
 
 
 class Half(ServerCase):
