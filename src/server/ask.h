@@ -59,6 +59,7 @@ typedef struct server_ask {
     const server_model *model; /* who is to serve: see server_catalog_find */
     tandem_request request;    /* lane, priority, deadline_ms and fallback win over the headers */
     bool has_priority;         /* ... the body named one: 0 is one too */
+    bool is_single;            /* one text, not a list of one */
     const char *texts_field;   /* "inputs", "documents": how errors name request.texts[i] */
     void *own;                 /* the route's, from reader to writer */
 

@@ -114,7 +114,8 @@ void http_answer(http_exchange *exchange, int code, tandem_str fields, tandem_st
 
 void http_answer_begin(http_exchange *exchange, int code, tandem_str fields) {
     if (exchange->is_ended) return;
-    settle_keeping(exchange);
+    if (atomic_load(&exchange->conn->loop->server->is_draining))
+        exchange->conn->is_keep_alive = false;
     exchange->is_chunked = exchange->head.minor == 1;
     if (!exchange->is_chunked) exchange->conn->is_keep_alive = false; // its end is the answer's
     (void)push_head(exchange, code, fields, -1);

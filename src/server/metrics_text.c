@@ -342,7 +342,8 @@ static void write_http(server_prom *prom, const server_overview *overview) {
         const char *name;
         const char *help;
     } events[SERVER_EVENTS] = {
-        [SERVER_EVENT_ACCEPTED] = {"tandem_http_connections_total", "Connections that came."},
+        [SERVER_EVENT_ACCEPTED] = {"tandem_http_connections_accepted_total",
+                                   "Connections that came."},
         [SERVER_EVENT_TURNED_AWAY] = {"tandem_http_connections_refused_total",
                                       "Connections that came over the limit and were refused."},
         [SERVER_EVENT_TIMED_OUT] =

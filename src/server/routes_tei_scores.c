@@ -138,7 +138,7 @@ static tandem_status read_predict_inputs(server_ask *ask, const tandem_json *bod
     const tandem_json *inputs = server_field(body, "inputs");
     if (inputs == NULL) return server_field_missing(ask, "inputs", PREDICT_EXPECTED, err);
     ask->texts_field = "inputs";
-    own->is_single = true;
+    own->is_single = ask->is_single = true;
     if (inputs->kind == TANDEM_JSON_STRING) {
         tandem_text *text = server_ask_array(ask, 1, sizeof *text, err);
         if (text == NULL) return TANDEM_MEMORY;
@@ -152,7 +152,7 @@ static tandem_status read_predict_inputs(server_ask *ask, const tandem_json *bod
     if (inputs->kind != TANDEM_JSON_ARRAY || inputs->count == 0)
         return server_field_fail(ask, "inputs", inputs, PREDICT_EXPECTED, err);
     if (inputs->first->kind != TANDEM_JSON_ARRAY) return read_sequences(ask, inputs, 1, own, err);
-    own->is_single = false;
+    own->is_single = ask->is_single = false;
     TANDEM_TRY(server_check_batch(ask, "inputs", inputs->count, err));
     return read_sequences(ask, inputs->first, inputs->count, own, err);
 }

@@ -122,7 +122,7 @@ static void fill_sample(server_work *work, bool is_gone) {
                                          : server_fault_of(work->err.status, exchange->code);
     sample->task = request->task;
     sample->priority = request->priority;
-    sample->is_single = request->count == 1;
+    sample->is_single = ask->is_single;
     sample->total_ns = tandem__clock_ns() - exchange->started_ns;
     sample->bytes_in = (uint64_t)exchange->body_bytes;
     sample->bytes_out = (uint64_t)exchange->sent_bytes;
