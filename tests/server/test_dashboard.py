@@ -130,7 +130,7 @@ class Page(unittest.TestCase):
         self.assertEqual(wrong, [])
 
     def test_targets_say_what_is_missed(self):
-        self.state.load = 1.0
+        self.state.load = 2.0  # the lanes' waves stay over their limits at any time of day
         self.state.out = {"ane"}
         self.open()
         badges = self.run_("Object.fromEntries([...document.querySelectorAll('#targets li')].map("
