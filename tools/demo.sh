@@ -26,4 +26,4 @@ echo "    \$ $tandem embed \"$query\""
 echo
 "$tandem" bench --shape bert-base --seconds 0.6
 echo
-echo "Next: $tandem --help, docs/tour.md, make test"
+echo "Next: $tandem serve, $tandem --help, docs/tour.md, make test"

@@ -116,7 +116,7 @@ static tandem_status serve(const cli_settings *settings, server_config *config, 
     TANDEM_TRY(server_config_read_keys(config, err));
     if (server_config_has_keys(config) && config->ledger == NULL)
         TANDEM_TRY(server_usage_path(&config->arena, true, &config->ledger, err));
-    if (!settings->is_quiet) tandem__log_set_level(TANDEM_LOG_INFO);
+    if (!settings->is_quiet && settings->verbosity == 0) tandem__log_set_level(TANDEM_LOG_INFO);
     tandem__log_set_json(strcmp(config->log_format, "json") == 0);
     return server_run_config(config, err);
 }

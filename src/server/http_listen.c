@@ -80,7 +80,7 @@ static tandem_status listen_tcp(http_server *server, tandem_error *err) {
     if (server->listener_count > 0) return TANDEM_OK;
     return TANDEM_FAIL(err, IO, "cannot listen on %s port %s: %s%s", options->host, options->port,
                        strerror(error),
-                       error == EADDRINUSE ? "; is another server running there? --port" : "");
+                       error == EADDRINUSE ? "; another server has it? Give another --port" : "");
 }
 
 /* A socket file that nobody listens on is what a killed server left. */

@@ -35,10 +35,12 @@ static void raise_descriptors(void) {
 
 static const server_model_options default_model = {.name = DEFAULT_MODEL};
 
-/* A folder goes by its last part: where it lies is nobody's business. */
+/* A folder goes by its last part: where it lies is nobody's business. The Hub's names have at most
+ * one slash. */
 static const char *name_of(const char *given) {
     const char *slash = strrchr(given, '/');
-    const bool is_path = given[0] == '/' || given[0] == '.' || given[0] == '~';
+    const bool is_path =
+        given[0] == '/' || given[0] == '.' || given[0] == '~' || slash != strchr(given, '/');
     return is_path && slash != NULL && slash[1] != '\0' ? slash + 1 : given;
 }
 
@@ -175,18 +177,45 @@ static void drain(server_state *server, const sigset_t *signals) {
         tandem__log(TANDEM_LOG_WARN, "%lld requests were cut off at the end", (long long)left);
 }
 
+static const char *name_of_signal(int number) {
+    return number == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+/* What serves, and what was asked for and does not. */
+static void say_model(const server_model *model, const char *wanted) {
+    const tandem_lane_info *open = NULL;
+    const tandem_lane_info *asked = NULL;
+    for (int32_t i = 0; i < model->lane_count; i++) {
+        const tandem_lane_info *lane = &model->lanes[i];
+        if (lane->is_open && open == NULL) open = lane;
+        if (wanted != NULL && strcmp(lane->name, wanted) == 0) asked = lane;
+    }
+    if (open == NULL) return;
+    tandem__log(TANDEM_LOG_INFO, "model %s on %s, %s, texts of up to %d tokens", model->name,
+                open->name, open->dtype, model->info.max_length);
+    if (asked != NULL && !asked->is_open)
+        tandem__log(TANDEM_LOG_WARN, "model %s: lane %s serves instead of %s: %s", model->name,
+                    open->name, asked->name, asked->reason);
+}
+
 static tandem_status serve(server_state *server, const sigset_t *signals, tandem_error *err) {
     TANDEM_TRY(open_server(server, err));
     const char *host = server->options.host == NULL ? "127.0.0.1" : server->options.host;
     const bool is_v6 = strchr(host, ':') != NULL;
     tandem__log(TANDEM_LOG_INFO, "listening on http://%s%s%s:%d", is_v6 ? "[" : "", host,
                 is_v6 ? "]" : "", http_server_port(server->http));
+    if (server->options.socket_path != NULL)
+        tandem__log(TANDEM_LOG_INFO, "listening on %s", server->options.socket_path);
+    for (size_t i = 0; i < server->catalog.count; i++)
+        say_model(&server->catalog.models[i], server->options.engine.lane);
     int number = 0;
     do {
         number = sigwaitinfo(signals, NULL);
         if (number == SIGHUP && server->catalog.keys != NULL)
             server_keys_reload(server->catalog.keys);
     } while (!is_over(number));
+    tandem__log(TANDEM_LOG_INFO, "%s: ending, %lld requests under way", name_of_signal(number),
+                (long long)http_server_busy(server->http));
     drain(server, signals);
     return TANDEM_OK;
 }

@@ -56,8 +56,18 @@ static tandem_status read_aliases(server_file *file, void *object, const server_
     return TANDEM_OK;
 }
 
-static tandem_status add_model(server_config *config, const server_model_config *model,
+/* A shell completes a folder's name with a slash, which is no part of it. */
+static tandem_status cut_slashes(server_config *config, server_model_config *model,
+                                 const char *source, tandem_error *err) {
+    size_t len = strlen(model->name);
+    while (len > 1 && model->name[len - 1] == '/') len--;
+    model->name = tandem__arena_copy(&config->arena, model->name, len);
+    return model->name != NULL ? TANDEM_OK : TANDEM_FAIL(err, MEMORY, "%s: no memory", source);
+}
+
+static tandem_status add_model(server_config *config, server_model_config *model,
                                const char *source, tandem_error *err) {
+    TANDEM_TRY(cut_slashes(config, model, source, err));
     if (config->model_count == SERVER_MODELS_MAX) {
         return TANDEM_FAIL(err, CAPACITY, "%s: more than %d models", source, SERVER_MODELS_MAX);
     }
@@ -71,8 +81,7 @@ static tandem_status add_model(server_config *config, const server_model_config 
 
 tandem_status server_config_add_model(server_config *config, const char *name, tandem_error *err) {
     if (name[0] == '\0') return TANDEM_FAIL(err, INVALID, "--model: empty, expected a name");
-    server_model_config model = {.name = tandem__arena_copy(&config->arena, name, strlen(name))};
-    if (model.name == NULL) return TANDEM_FAIL(err, MEMORY, "--model: no memory");
+    server_model_config model = {.name = name};
     return add_model(config, &model, "--model", err);
 }
 

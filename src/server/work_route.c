@@ -30,6 +30,15 @@ tandem_status server_work_allow(server_work *work) {
                                  has_get ? "GET, HEAD, " : "", has_post ? "POST, " : "");
 }
 
+/* What to try where the path has no such method. */
+static const char *other_method(tandem_str path) {
+    tandem_str model;
+    bool is_known = false;
+    const bool has_get = server_route_find(TANDEM_STR("GET"), path, &model, &is_known) != NULL;
+    const bool has_post = server_route_find(TANDEM_STR("POST"), path, &model, &is_known) != NULL;
+    return has_get && has_post ? "GET or POST" : has_get ? "GET" : "POST";
+}
+
 static void answer_options(server_work *work) {
     if (server_work_fields(work, NULL) != TANDEM_OK || server_work_allow(work) != TANDEM_OK) {
         http_answer_break(work->exchange);
@@ -54,8 +63,9 @@ bool server_work_route(server_work *work) {
         return false;
     }
     if (is_known)
-        (void)TANDEM_FAIL(&work->err, INVALID, "%.*s is not a method of %.*s",
-                          TANDEM_STR_ARG(head->method), TANDEM_STR_ARG(head->path));
+        (void)TANDEM_FAIL(&work->err, INVALID, "%.*s is not a method of %.*s, %s is",
+                          TANDEM_STR_ARG(head->method), TANDEM_STR_ARG(head->path),
+                          other_method(head->path));
     else
         (void)TANDEM_FAIL(&work->err, NOT_FOUND,
                           "there is nothing at %.*s; GET /openapi.json lists what there is",

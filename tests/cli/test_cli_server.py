@@ -10,6 +10,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 
 from cli_case import BINARY, KEPT, ROOT, TINY, Case, main
 
@@ -126,6 +127,19 @@ class Settings(Case):
             status, answer = server.ask("POST", "/v1/embeddings", ask)
             self.assertEqual((status, answer["model"]), (200, "mine"))
             self.assertEqual(server.ask("POST", "/embed", {"inputs": ["x"] * 33})[0], 422)
+
+    def test_log(self):
+        """-vv has a line a request; a folder with a slash is called by its last part; a lane that
+        this machine lacks is said."""
+        lane = "cuda" if sys.platform == "darwin" else "ane"
+        with Serving(self, "-vv", "-m", TINY + "/", "--lane", lane, "--port", "0") as server:
+            self.assertEqual(server.ask("GET", "/v1/models")[1]["data"][0]["id"], "tiny-bert")
+            self.assertEqual(server.ask("POST", "/embed", {"inputs": 5})[0], 422)
+            rest = server.stop()
+        self.assertIn("model tiny-bert on cpu, f16, texts of up to 48 tokens", rest)
+        self.assertIn(f"warning: model tiny-bert: lane cpu serves instead of {lane}: ", rest)
+        self.assertRegex(rest, r"debug: POST /embed 422 id=\S+ .* error=inputs: 5, expected")
+        self.assertIn("info: SIGTERM: ending, 0 requests under way", rest)
 
     def test_default_prompts(self):
         model = str(ROOT / "tests/golden/models/tiny-modules")
