@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/str.h"
 #include "server/http_head.h"
 #include "tandem/status.h"
@@ -107,7 +108,11 @@ void http_server_drain(http_server *server);
 /* Exchanges under way. Any thread. */
 int64_t http_server_busy(const http_server *server);
 
-/* Cuts what is left, ends the threads. NULL is allowed. */
+/* Ends the threads: from now on no handler is called, but for what http_server_close leaves to do
+ * on its caller's thread. Twice is as good as once; NULL is allowed. */
+void http_server_stop(http_server *server);
+
+/* Stops, runs what was posted, cuts what is left. NULL is allowed. */
 void http_server_close(http_server *server);
 
 /* Runs `run(context)` on the loop's thread. False: no memory. Any thread. */
@@ -128,7 +133,8 @@ void http_answer(http_exchange *exchange, int code, tandem_str fields, tandem_st
 /* Begins an answer of unknown length; http_answer_end ends it. False: out of memory, the connection
  * is cut. */
 void http_answer_begin(http_exchange *exchange, int code, tandem_str fields);
-void http_answer_push(http_exchange *exchange, tandem_str bytes);
+/* Empties `bytes` before anything is sent: callbacks may fill it again from within. */
+void http_answer_push(http_exchange *exchange, tandem_buffer *bytes);
 void http_answer_end(http_exchange *exchange);
 
 /* Bytes of the answer that the client has not taken: not yet with the system. */

@@ -6,7 +6,8 @@
  *
  * What arrives is read into the loop's scratch memory and worked on there; only what cannot be used
  * yet is kept. While a request waits for its answer the socket is read on, within bounds, so that a
- * client that leaves is noticed; where nothing is read the system is asked to tell (EV_CLOSED).
+ * client that leaves is noticed; where nothing is read the system is asked to tell (EV_CLOSED; with
+ * libevent before 2.2 only epoll can, elsewhere it is noticed once something is read or written).
  *
  * Callbacks may end the connection under the functions that called them: `depth` counts those, and
  * the last one frees it. */
@@ -21,6 +22,7 @@
 #include "server/http_internal.h"
 
 #define NEVER        UINT64_MAX
+#define SLICES_MAX   4 /* of one answer in one turn, so that the loop's others have theirs */
 #define IN_BYTES_MAX (HTTP_HEAD_BYTES_MAX + 2 * HTTP_SCRATCH_BYTES)
 
 static uint64_t after(double seconds) {
@@ -42,6 +44,13 @@ static void conn_free(http_conn *conn) {
     atomic_fetch_sub(&conn->loop->server->connections, 1);
     http_tell(conn->loop->server, HTTP_EVENT_CLOSED);
     tandem__mem_free(conn);
+}
+
+/* How long the client may take from here on: for ever where it is our turn, which is so while
+ * nothing of the answer waits to be taken and nothing of the body is read. */
+static void set_expiry(http_conn *conn) {
+    const bool is_ours = conn->state == HTTP_STATE_WAIT || conn->is_paused;
+    conn->expires_ns = is_ours && !conn->is_writing ? NEVER : after(options_of(conn)->stall_s);
 }
 
 /* The exchange is over for this connection. */
@@ -89,7 +98,7 @@ static void update_reading(http_conn *conn) {
         else
             (void)event_add(&conn->read_event, NULL);
     }
-    if (conn->is_watched != is_stopped) {
+    if (conn->is_watched != is_stopped && conn->loop->tells_leaving) {
         conn->is_watched = is_stopped;
         if (is_stopped)
             (void)event_add(&conn->leave_event, NULL);
@@ -103,7 +112,7 @@ static void become_whole(http_conn *conn) {
     http_exchange *exchange = conn->exchange;
     exchange->is_whole = true;
     conn->state = HTTP_STATE_WAIT;
-    conn->expires_ns = NEVER;
+    set_expiry(conn);
     if (!exchange->is_answered) conn->loop->server->handler.whole(exchange);
 }
 
@@ -159,6 +168,13 @@ static void on_writable(evutil_socket_t fd, short what, void *arg) {
     http_conn_flush(conn);
 }
 
+static void await_writable(http_conn *conn) {
+    if (conn->is_writing) return;
+    (void)event_add(&conn->write_event, NULL);
+    conn->is_writing = true;
+    set_expiry(conn);
+}
+
 /* Sends what is in `out`; true when all is with the system. */
 static bool send_all(http_conn *conn) {
     while (conn->out_done < conn->out.len) {
@@ -166,9 +182,7 @@ static bool send_all(http_conn *conn) {
                                   conn->out.len - conn->out_done, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            if (!conn->is_writing) (void)event_add(&conn->write_event, NULL);
-            conn->is_writing = true;
-            conn->expires_ns = after(options_of(conn)->stall_s);
+            await_writable(conn);
             return false;
         }
         if (sent < 0) {
@@ -180,7 +194,7 @@ static bool send_all(http_conn *conn) {
     }
     conn->out.len = 0;
     conn->out_done = 0;
-    if (conn->state == HTTP_STATE_WAIT) conn->expires_ns = NEVER;
+    if (conn->state == HTTP_STATE_WAIT || conn->is_paused) set_expiry(conn);
     return true;
 }
 
@@ -189,11 +203,15 @@ void http_conn_flush(http_conn *conn) {
     conn->depth++;
     conn->is_flushing = true;
     bool is_answered = false;
-    while (send_all(conn)) {
+    for (int slices = 0; send_all(conn); slices++) {
         http_exchange *exchange = conn->exchange;
         if (exchange == NULL) break;
         is_answered = exchange->is_answered;
         if (is_answered || !exchange->is_begun) break;
+        if (slices == SLICES_MAX) {
+            await_writable(conn); // it is: the loop comes back after the others
+            break;
+        }
         conn->loop->server->handler.drained(exchange);
         if (conn->state == HTTP_STATE_DEAD) break;
         if (conn->out.len == 0 && !exchange->is_answered) break;
@@ -401,8 +419,7 @@ void http_conn_resume(http_conn *conn) {
     if (conn->state == HTTP_STATE_DEAD) return;
     conn->depth++;
     if (!conn->is_paused && !conn->is_processing && conn->in.len > 0) process_kept(conn);
-    if (conn->state == HTTP_STATE_BODY) conn->expires_ns = after(options_of(conn)->stall_s);
-    if (conn->is_paused && conn->state == HTTP_STATE_BODY) conn->expires_ns = NEVER;
+    if (conn->state == HTTP_STATE_BODY) set_expiry(conn);
     update_reading(conn);
     leave(conn);
 }

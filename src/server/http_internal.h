@@ -4,6 +4,7 @@
 #define TANDEM_SERVER_HTTP_INTERNAL_H
 
 #include <event2/event_struct.h>
+#include <sys/socket.h>
 
 #include "base/buffer.h"
 #include "base/signal_fd.h"
@@ -20,6 +21,10 @@
 #define HTTP_LINGER_NS   ((uint64_t)2000000000)
 #define HTTP_WATCHES_MAX 4
 #define HTTP_SPARE_MAX   64 /* exchanges kept for the next requests */
+
+#ifndef MSG_NOSIGNAL /* where the socket has an option SO_NOSIGPIPE instead */
+#define MSG_NOSIGNAL 0
+#endif
 
 typedef enum http_state {
     HTTP_STATE_HEAD = 0, /* between requests, or in a head */
@@ -85,6 +90,7 @@ struct http_loop {
     http_post **posts_end;
     pthread_t thread;
     bool is_started;
+    bool tells_leaving; /* libevent's EV_CLOSED works here */
     http_conn *conns;
     http_exchange *spare;
     int32_t spare_count;
@@ -103,6 +109,7 @@ struct http_server {
     struct event *accepts[HTTP_LISTENERS_MAX];
     int32_t listener_count;
     int port;
+    bool has_path;     /* the local socket's file is ours to remove */
     int32_t next_loop; /* of the listener's thread */
     _Atomic int64_t connections;
     _Atomic int64_t busy;

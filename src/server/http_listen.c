@@ -26,6 +26,10 @@ typedef struct handed_socket {
 } handed_socket;
 
 static bool prepare(int fd) {
+#ifdef SO_NOSIGPIPE
+    const int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
     const int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
            fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
@@ -106,6 +110,7 @@ static tandem_status listen_local(http_server *server, tandem_error *err) {
     const int fd = listen_at(AF_UNIX, (const struct sockaddr *)&address, sizeof address);
     if (fd < 0) return TANDEM_FAIL(err, IO, "cannot listen on %s: %s", path, strerror(errno));
     server->listeners[server->listener_count++] = fd;
+    server->has_path = true;
     return TANDEM_OK;
 }
 
@@ -200,5 +205,6 @@ void http_listen_stop(http_server *server) {
         server->accepts[i] = NULL;
         (void)close(server->listeners[i]);
     }
-    if (count > 0 && server->options.path != NULL) (void)unlink(server->options.path);
+    if (server->has_path) (void)unlink(server->options.path);
+    server->has_path = false;
 }

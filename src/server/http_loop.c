@@ -123,9 +123,7 @@ static tandem_status make_base(http_loop *loop, tandem_error *err) {
         event_config_free(config);
     }
     if (loop->base == NULL) return TANDEM_FAIL(err, MEMORY, "libevent cannot make an event base");
-    if ((event_base_get_features(loop->base) & EV_FEATURE_EARLY_CLOSE) == 0)
-        return TANDEM_FAIL(err, UNSUPPORTED, "libevent's %s does not tell when a client leaves",
-                           event_base_get_method(loop->base));
+    loop->tells_leaving = (event_base_get_features(loop->base) & EV_FEATURE_EARLY_CLOSE) != 0;
     return TANDEM_OK;
 }
 
@@ -250,14 +248,20 @@ int64_t http_server_busy(const http_server *server) {
     return atomic_load(&server->busy);
 }
 
-void http_server_close(http_server *server) {
+void http_server_stop(http_server *server) {
     if (server == NULL) return;
     for (int32_t i = 0; i < server->loop_count; i++) {
         http_loop *loop = &server->loops[i];
         if (!loop->is_started) continue;
         while (!http_loop_post(loop, stop, loop)) continue;
         (void)pthread_join(loop->thread, NULL);
+        loop->is_started = false;
     }
+}
+
+void http_server_close(http_server *server) {
+    if (server == NULL) return;
+    http_server_stop(server);
     http_listen_stop(server);
     for (int32_t i = 0; i < server->loop_count; i++) loop_close(&server->loops[i]);
     tandem__mem_free(server);

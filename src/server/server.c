@@ -2,7 +2,6 @@
 /* The server's life: models, loops, signals, the end. */
 #include "server/server.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,6 +12,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signal_wait.h"
 #include "server/keys.h"
 #include "server/ledger.h"
 #include "server/server_internal.h"
@@ -23,7 +23,7 @@
 #define BATCH_TEXTS_DEFAULT 2048
 #define CACHE_BYTES_DEFAULT ((int64_t)64 << 20)
 #define DRAIN_S_DEFAULT     30.0
-#define TICK_NS             ((long)20000000)
+#define TICK_NS             ((uint64_t)20000000)
 
 /* Connections need descriptors: as many as the system lets this process have. */
 static void raise_descriptors(void) {
@@ -150,7 +150,10 @@ static tandem_status open_server(server_state *server, tandem_error *err) {
     return http_server_open(&http, &handler, &server->http, err);
 }
 
+/* The loops hand work to the workers, and these hand it back: first nothing more is handed out,
+ * then what is out comes back, then it is dealt with. */
 static void close_server(server_state *server) {
+    http_server_stop(server->http);
     server_workers_close(server->workers);
     http_server_close(server->http);
     close_models(server);
@@ -168,9 +171,8 @@ static void drain(server_state *server, const sigset_t *signals) {
     atomic_store(&server->is_draining, true);
     http_server_drain(server->http);
     const uint64_t end_ns = tandem__clock_ns() + (uint64_t)(server->options.drain_s * 1e9);
-    const struct timespec tick = {.tv_nsec = TICK_NS};
     while (http_server_busy(server->http) > 0 && tandem__clock_ns() < end_ns) {
-        if (is_over(sigtimedwait(signals, NULL, &tick))) break;
+        if (is_over(tandem__signal_wait(signals, tandem__clock_ns() + TICK_NS))) break;
     }
     const int64_t left = http_server_busy(server->http);
     if (left > 0)
@@ -210,7 +212,7 @@ static tandem_status serve(server_state *server, const sigset_t *signals, tandem
         say_model(&server->catalog.models[i], server->options.engine.lane);
     int number = 0;
     do {
-        number = sigwaitinfo(signals, NULL);
+        number = tandem__signal_wait(signals, UINT64_MAX);
         if (number == SIGHUP && server->catalog.keys != NULL)
             server_keys_reload(server->catalog.keys);
     } while (!is_over(number));

@@ -39,6 +39,7 @@ typedef struct server_loop {
     http_loop *http;
     tandem_queue *queue;
     tandem_random random;        /* names of requests; no secrets */
+    _Atomic int64_t flights;     /* calls submitted and not seen again */
     struct server_work *dirty;   /* streams that have something to do */
     struct server_work *streams; /* all of them */
 } server_loop;
@@ -86,6 +87,10 @@ typedef struct server_work {
 
 /* work.c */
 http_handler server_handler(server_state *server);
+
+/* Hands work->ask.request to its model's engine, for `flight` to hear of. Any thread. */
+tandem_status server_work_submit(server_work *work, server_flight *flight, tandem_call **call,
+                                 uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;
 
 /* Fills request options that the body left open from the headers. */
 tandem_status server_work_options(server_work *work, tandem_error *err) TANDEM_NODISCARD;

@@ -24,7 +24,6 @@
 #define WAITING_BYTES_MAX ((size_t)32 << 20)
 #define PENDING_BYTES_MAX ((size_t)256 << 10) /* of lines that the client has not taken */
 #define ARENA_BYTES_MAX   ((size_t)32 << 20)
-#define OUT_BYTES_MAX     ((size_t)64 << 20)
 
 typedef struct stream_item {
     server_flight flight; /* first */
@@ -49,10 +48,9 @@ struct server_stream {
     const char *lane; /* that the answer's head names */
     bool is_empty;    /* ... and has no text more */
     bool is_failed;   /* nothing more is read of it */
-    bool is_dirty;    /* in the loop's list: work->out has lines, or a call was done */
+    bool is_dirty;    /* in the loop's list: a call was done, or may be tried again */
     server_work *next_dirty;
     server_work *next; /* of the loop's streams */
-    tandem_buffer sending;
 };
 
 bool server_stream_wanted(const server_work *work) {
@@ -78,7 +76,6 @@ void server_stream_open(server_work *work) {
         stream->items[i].next = stream->free_items;
         stream->free_items = &stream->items[i];
     }
-    tandem__buffer_init(&stream->sending, OUT_BYTES_MAX);
     work->stream = stream;
     server_stats_change(work->loop->server->catalog.stats, SERVER_GAUGE_STREAMS, 1);
     stream->next = work->loop->streams;
@@ -94,7 +91,6 @@ void server_stream_close(server_work *work) {
     tandem__arena_deinit(&stream->arena);
     tandem__buffer_deinit(&stream->text);
     tandem__buffer_deinit(&stream->held);
-    tandem__buffer_deinit(&stream->sending);
     tandem__mem_free(stream);
     work->stream = NULL;
 }
@@ -155,7 +151,6 @@ static tandem_status write_vector(const server_stream *stream, tandem_buffer *ou
 /* Without memory for a line the answer cannot be made good: a list with a hole is worse. */
 static void push_error(server_work *work, uint64_t index, const tandem_error *err) {
     if (write_error(&work->out, index, err) != TANDEM_OK) http_answer_break(work->exchange);
-    mark_dirty(work);
 }
 
 static void push_vector(server_work *work, uint64_t index, const tandem_result *result) {
@@ -164,9 +159,7 @@ static void push_vector(server_work *work, uint64_t index, const tandem_result *
     if (write_vector(work->stream, &work->out, index, result, &err) != TANDEM_OK) {
         work->out.len = before;
         push_error(work, index, &err);
-        return;
     }
-    mark_dirty(work);
 }
 
 static void begin(server_work *work, const tandem_result *result) {
@@ -258,8 +251,7 @@ static bool start(server_work *work, tandem_str piece) {
     if (is_read && !stream->is_paid) status = server_work_admit(work, &retry_ns, &err);
     stream->is_paid = status == TANDEM_OK;
     if (stream->is_paid)
-        status = tandem_queue_submit(work->loop->queue, work->ask.model->engine, &work->ask.request,
-                                     &item->flight, &item->call, &retry_ns, &err);
+        status = server_work_submit(work, &item->flight, &item->call, &retry_ns, &err);
     if (is_read && status == TANDEM_CAPACITY && retry_ns > 0) return false;
     stream->is_paid = false;
     stream->next_index++;
@@ -301,10 +293,11 @@ static bool next_piece(server_work *work, tandem_str *piece) {
     return piece->len > 0;
 }
 
-static void hold(server_stream *stream, tandem_str piece) {
+static void hold(server_work *work, tandem_str piece) {
+    server_stream *stream = work->stream;
     if (piece.ptr == stream->held.ptr) return;
     if (tandem__buffer_push(&stream->held, piece.ptr, piece.len, NULL) != TANDEM_OK)
-        stream->is_failed = true;
+        http_answer_break(work->exchange); // a list that ends too soon is worse
 }
 
 /* Starts what may be started, and ends the answer where all is done. */
@@ -316,7 +309,7 @@ static void pump(server_work *work) {
         tandem_str piece;
         if (!next_piece(work, &piece)) break;
         if (!start(work, piece)) {
-            hold(stream, piece);
+            hold(work, piece);
             break;
         }
         stream->held.len = 0;
@@ -343,17 +336,10 @@ static void end_if_complete(server_work *work) {
 
 /* One turn: lines out, texts in, the end. */
 static void turn(server_work *work) {
-    server_stream *stream = work->stream;
     http_exchange *exchange = work->exchange;
     server_work_enter(work);
     pump(work);
-    if (!exchange->is_ended && !exchange->is_answered && work->out.len > 0) {
-        const tandem_buffer lines = work->out; // more may be written while these are sent
-        work->out = stream->sending;
-        stream->sending = lines;
-        http_answer_push(exchange, (tandem_str){lines.ptr, lines.len});
-        stream->sending.len = 0;
-    }
+    if (!exchange->is_answered) http_answer_push(exchange, &work->out);
     end_if_complete(work);
     server_work_leave(work);
 }
@@ -376,25 +362,18 @@ void server_streams_tick(server_loop *loop) {
 
 void server_stream_body(server_work *work, tandem_str bytes) {
     server_stream *stream = work->stream;
-    server_loop *loop = work->loop;
-    if (!stream->is_failed && server_pieces_push(&stream->pieces, bytes, &work->err) != TANDEM_OK) {
+    if (!stream->is_failed && server_pieces_push(&stream->pieces, bytes, &work->err) != TANDEM_OK)
         fail(work);
-    }
-    mark_dirty(work);
-    server_streams_flush(loop);
+    turn(work);
 }
 
 void server_stream_whole(server_work *work) {
-    server_loop *loop = work->loop;
     work->stream->pieces.is_whole = true;
-    mark_dirty(work);
-    server_streams_flush(loop);
+    turn(work);
 }
 
 void server_stream_drained(server_work *work) {
-    server_loop *loop = work->loop;
-    mark_dirty(work);
-    server_streams_flush(loop);
+    turn(work);
 }
 
 void server_stream_ended(server_work *work) {

@@ -2,7 +2,8 @@
 /* A request's way from its head to the engine. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -209,14 +210,22 @@ static tandem_status read_body(server_work *work) {
     return ask->route->read(ask, root, &work->err);
 }
 
+tandem_status server_work_submit(server_work *work, server_flight *flight, tandem_call **call,
+                                 uint64_t *retry_ns, tandem_error *err) {
+    server_loop *loop = work->loop;
+    atomic_fetch_add(&loop->flights, 1);
+    const tandem_status status = tandem_queue_submit(
+        loop->queue, work->ask.model->engine, &work->ask.request, flight, call, retry_ns, err);
+    if (status != TANDEM_OK) atomic_fetch_sub(&loop->flights, 1);
+    return status;
+}
+
 /* Reads the body and hands it to the engine; any thread. */
 static tandem_status read_and_submit(server_work *work) {
-    server_ask *ask = &work->ask;
     TANDEM_TRY(read_body(work));
     TANDEM_TRY(server_work_options(work, &work->err));
     TANDEM_TRY(server_work_admit(work, &work->retry_ns, &work->err));
-    return tandem_queue_submit(work->loop->queue, ask->model->engine, &ask->request, &work->flight,
-                               &work->call, &work->retry_ns, &work->err);
+    return server_work_submit(work, &work->flight, &work->call, &work->retry_ns, &work->err);
 }
 
 static void submitted(server_work *work, tandem_status status) {
@@ -455,6 +464,7 @@ static void on_queue(void *context) {
     server_loop *loop = context;
     for (tandem_call *call; (call = tandem_queue_next(loop->queue)) != NULL;) {
         server_flight *flight = tandem_call_context(call);
+        atomic_fetch_sub(&loop->flights, 1);
         flight->done(flight, call);
     }
     server_streams_flush(loop);
@@ -478,12 +488,18 @@ static tandem_status loop_open(void *context, http_loop *http, tandem_error *err
     return http_loop_watch(http, tandem_queue_fd(loop->queue), on_queue, loop, err);
 }
 
-/* Its connections are closed, so that every call was cancelled and is in the queue. */
+/* Its connections are closed, so that every call was cancelled and is in the queue, or ends just
+ * now on a thread of the engine. */
 static void loop_close(void *context, http_loop *http) {
     (void)context;
     server_loop *loop = http_loop_own(http);
     if (loop == NULL) return;
+    const struct timespec moment = {.tv_nsec = 100000};
     if (loop->queue != NULL) on_queue(loop);
+    while (atomic_load(&loop->flights) > 0) {
+        (void)nanosleep(&moment, NULL);
+        on_queue(loop);
+    }
     tandem_queue_close(loop->queue);
     tandem__mem_free(loop);
 }

@@ -65,6 +65,7 @@ tandem_status server_work_admit(server_work *work, uint64_t *retry_ns, tandem_er
         return status;
     }
     work->is_admitted = true;
+    work->is_over_rate = false; // a stream's text that had to wait has its turn
     work->estimate += estimate;
     return TANDEM_OK;
 }

@@ -84,7 +84,7 @@ void server_work_answer(server_work *work) {
         return;
     }
     http_answer_begin(work->exchange, code, bytes_of(&work->fields));
-    http_answer_push(work->exchange, bytes_of(&work->out));
+    http_answer_push(work->exchange, &work->out);
 }
 
 void server_work_more(server_work *work) {
@@ -96,6 +96,6 @@ void server_work_more(server_work *work) {
         http_answer_break(exchange);
         return;
     }
-    http_answer_push(exchange, bytes_of(&work->out));
+    http_answer_push(exchange, &work->out);
     if (work->row == SERVER_ROWS_DONE) http_answer_end(exchange);
 }

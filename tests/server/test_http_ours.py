@@ -2,13 +2,17 @@
 """What the server adds to every API: names and traces of requests, lanes, deadlines, overload,
 leaving clients, readiness and a clean end."""
 import json
+import pathlib
 import re
 import signal
+import socket
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
-from server_case import BERT, GOLDEN, MINILM, RERANK, START_S, Server, ServerCase
+from server_case import BERT, BINARY, GOLDEN, MINILM, RERANK, START_S, Server, ServerCase
 from wire import Wire, post, request
 
 TEXTS = GOLDEN["tiny"]["texts"]
@@ -245,6 +249,23 @@ class End(unittest.TestCase):
             self.addCleanup(server.kill)
             server.process.send_signal(number)
             self.assertEqual(server.stop(), "")
+
+    def test_a_path_that_is_taken(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "notes")
+            words = [BINARY, "serve", "--port", "0", "--model", BERT, "--uds-path", str(path)]
+            path.write_text("mine", encoding="utf-8")
+            self.assertEqual(subprocess.run(words, stderr=subprocess.DEVNULL).returncode, 1)
+            self.assertEqual(path.read_text(encoding="utf-8"), "mine")
+            path.unlink()
+            server = Server("--uds-path", str(path))
+            self.assertEqual(subprocess.run(words, stderr=subprocess.DEVNULL).returncode, 1)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+                self.assertTrue(client.recv(99).startswith(b"HTTP/1.1 200 OK"))
+            self.assertEqual(server.stop(), "")
+            self.assertFalse(path.exists())
 
     def test_ready_means_inference(self):
         # Server() waits for /ready; the first request must find a model that has run.

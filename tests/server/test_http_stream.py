@@ -72,6 +72,11 @@ class Stream(ServerCase):
         self.check([{"index": i, "embedding": row} for i, row in enumerate(
             self.wire.ask(post("/embed", {"inputs": TEXTS})).json())])
 
+    def test_many_that_fail_at_once(self):
+        # More lines than are sent in one go, made without the engine.
+        answer = self.lines(*[b"nonsense\n"] * 20000)
+        self.assertEqual([row["index"] for row in rows_of(answer.body)], list(range(20000)))
+
     def test_one_text_and_none(self):
         answer = self.wire.ask(post("/embed", {"inputs": TEXTS[0]}, LINES_OUT))
         self.check(rows_of(answer.body), UNIT[:1])
