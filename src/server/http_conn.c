@@ -303,7 +303,8 @@ static size_t take_head(http_conn *conn, tandem_str bytes) {
     if (conn->began_ns == 0) {
         // Empty lines before a request are passed over (RFC 9112, 2.2).
         if (bytes.ptr[0] == '\n') return 1;
-        if (bytes.ptr[0] == '\r' && bytes.len > 1 && bytes.ptr[1] == '\n') return 2;
+        if (bytes.ptr[0] == '\r' && bytes.len == 1) return 0;
+        if (bytes.ptr[0] == '\r' && bytes.ptr[1] == '\n') return 2;
         conn->began_ns = tandem__clock_ns();
         conn->expires_ns = after(options_of(conn)->head_s);
     }

@@ -50,26 +50,34 @@ static size_t string_end(tandem_str text, size_t at) {
     return 0;
 }
 
-/* Behind the value that begins at `at`, 0 if its end is not there. A number or word ends before
- * what cannot be part of it. */
-static size_t value_end(tandem_str text, size_t at) {
-    size_t depth = 0;
-    for (size_t i = at; i < text.len;) {
+/* Behind the value at the front of `text`, 0 if its end is not there: then the next call, with more
+ * bytes, goes on where this one stopped, since a client may send a text byte by byte. A number or
+ * word ends before what cannot be part of it. */
+static size_t value_end(server_pieces *pieces, tandem_str text) {
+    size_t depth = pieces->seen_depth;
+    bool is_text = pieces->is_seen_text;
+    size_t i = pieces->seen;
+    size_t end = 0;
+    while (i < text.len && end == 0) {
         const char c = text.ptr[i];
-        if (c == '"') {
-            i = string_end(text, i);
-            if (i == 0 || depth == 0) return i;
-            continue;
-        }
+        if (is_text && c == '\\' && i + 1 == text.len) break;
+        const bool is_first = i == 0;
+        i += is_text && c == '\\' ? 2 : 1;
+        if (c == '"' && is_text && depth == 0) end = i;
+        if (c == '"') is_text = !is_text;
+        if (c == '"' || is_text) continue;
         if (c == '[' || c == '{') depth++;
-        if (c == ']' || c == '}') {
-            if (depth == 0) return i;
-            if (--depth == 0) return i + 1;
+        const bool is_close = c == ']' || c == '}';
+        if (depth == 0 && (is_close || c == ',' || is_space(c))) {
+            if (is_first) return 0;
+            end = i - 1;
         }
-        if (depth == 0 && (c == ',' || is_space(c))) return i;
-        i++;
+        if (is_close && depth > 0 && --depth == 0) end = i;
     }
-    return 0;
+    pieces->seen = end > 0 ? 0 : i;
+    pieces->seen_depth = end > 0 ? 0 : depth;
+    pieces->is_seen_text = end == 0 && is_text;
+    return end;
 }
 
 static tandem_status fail(tandem_error *err, const char *what) {
@@ -79,7 +87,7 @@ static tandem_status fail(tandem_error *err, const char *what) {
 /* A whole value at the front of what waits; empty: more is needed. */
 static tandem_status take_value(server_pieces *pieces, tandem_str *value, tandem_error *err) {
     const tandem_str rest = {pieces->bytes.ptr + pieces->at, server_pieces_waiting(pieces)};
-    const size_t end = value_end(rest, 0);
+    const size_t end = value_end(pieces, rest);
     *value = (tandem_str){rest.ptr, end};
     pieces->at += end;
     if (end > SERVER_PIECE_BYTES_MAX || (end == 0 && rest.len > SERVER_PIECE_BYTES_MAX))
@@ -172,12 +180,14 @@ static tandem_status next_line(server_pieces *pieces, tandem_str *piece, tandem_
     while (server_pieces_waiting(pieces) > 0) {
         const char *line = pieces->bytes.ptr + pieces->at;
         const size_t waiting = server_pieces_waiting(pieces);
-        const char *end = memchr(line, '\n', waiting);
+        const char *end = memchr(line + pieces->seen, '\n', waiting - pieces->seen);
         size_t len = end == NULL ? waiting : (size_t)(end - line);
         if (len > SERVER_PIECE_BYTES_MAX)
             return TANDEM_FAIL(err, CAPACITY, "a line of the stream has over %zu bytes",
                                SERVER_PIECE_BYTES_MAX);
+        pieces->seen = end == NULL ? waiting : 0;
         if (end == NULL && !pieces->is_whole) return TANDEM_OK;
+        pieces->seen = 0;
         pieces->at += len + (end != NULL);
         while (len > 0 && is_space(line[len - 1])) len--;
         while (len > 0 && is_space(*line)) {

@@ -24,6 +24,9 @@ typedef enum server_pieces_part {
 typedef struct server_pieces {
     tandem_buffer bytes; /* received; used up to `at` */
     size_t at;
+    size_t seen;           /* bytes of the value or line there in which no end was found */
+    size_t seen_depth;     /* ... brackets open behind them */
+    bool is_seen_text;     /* ... within a string */
     tandem_buffer options; /* members before "inputs", as `"key":value,"key":value` */
     bool is_lines;
     bool is_whole;   /* no more bytes will come */

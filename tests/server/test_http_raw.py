@@ -178,6 +178,10 @@ class Heads(RawCase):
 
     def test_empty_lines_before_a_request(self):
         self.assertEqual(self.wire().ask(b"\r\n\r\n", HEALTH).code, 200)
+        wire = self.wire()
+        wire.send(b"\r")
+        time.sleep(0.1) # so that it is read alone
+        self.assertEqual(wire.ask(b"\n", HEALTH).code, 200)
 
     def test_targets(self):
         for target in ("http://example.org/health", "/health?a=b&c",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """application/x-ndjson on POST /embed: lines out as texts are done, while more texts come."""
 import json
+import os
 import pathlib
 import threading
 import time
@@ -122,6 +123,29 @@ class Stream(ServerCase):
         self.assertIn("inputs", by_index[1]["error"])
         self.assertIn("dimensions", by_index[2]["error"])
         self.assert_goes_on()
+
+    def test_errors_of_many_lines(self):
+        """More than the server holds back for a client: each line once nevertheless."""
+        count = 20000
+        rows = rows_of(self.lines(*[b"x\n"] * count).body)
+        self.assertEqual(sorted(row["index"] for row in rows), list(range(count)))
+
+    def test_a_long_text_byte_by_byte(self):
+        """Costs the server what its bytes cost, not their square."""
+        text = b'"' + b"a b" * 80000 + b'"'
+        for front, end, content in ((b"", b"\n", LINES_IN),
+                                    (b'{"inputs": [', b"]}", "Content-Type: application/json")):
+            wire = Wire(self.server.port)
+            self.addCleanup(wire.close)
+            before = self.cpu_s()
+            wire.send(request("POST", "/embed", b"", LINES_OUT, content, CHUNKED), chunk(front)
+                      if front else b"", *(b"1\r\n%c\r\n" % byte for byte in text), chunk(end), LAST)
+            self.assertEqual(len(rows_of(wire.answer().body)), 1)
+            self.assertLess(self.cpu_s() - before, 8)
+
+    def cpu_s(self):
+        stat = pathlib.Path(f"/proc/{self.server.process.pid}/stat").read_text(encoding="ascii")
+        return sum(map(int, stat.rsplit(") ", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def assert_goes_on(self):
         self.assert_near(self.wire.ask(post("/embed", {"inputs": TEXTS})).json(), UNIT)
