@@ -112,6 +112,14 @@ void *server_ask_array(server_ask *ask, size_t count, size_t size, tandem_error 
     return memory;
 }
 
+tandem_status server_body_parse(server_ask *ask, tandem_str body, const tandem_json **root,
+                                tandem_error *err) {
+    const tandem_status status = tandem__json_parse_strict(body, ask->arena, root, err);
+    if (status == TANDEM_FORMAT) ask->http_code = 400;
+    if (status == TANDEM_CAPACITY) ask->http_code = 413;
+    return status;
+}
+
 tandem_status server_body_object(server_ask *ask, const tandem_json *body, tandem_error *err) {
     (void)ask;
     if (body == NULL) return TANDEM_FAIL(err, INVALID, "body: empty, expected a JSON object");

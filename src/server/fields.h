@@ -52,6 +52,10 @@ tandem_status server_field_word(server_ask *ask, const tandem_json *object, cons
 /* Memory of the ask; the error says that there is none. `count * size` is checked. */
 void *server_ask_array(server_ask *ask, size_t count, size_t size, tandem_error *err);
 
+/* The body's JSON; what is none is 400, what needs more memory than a request may have 413. */
+tandem_status server_body_parse(server_ask *ask, tandem_str body, const tandem_json **root,
+                                tandem_error *err) TANDEM_NODISCARD;
+
 /* TANDEM_INVALID unless the body is an object. */
 tandem_status server_body_object(server_ask *ask, const tandem_json *body,
                                  tandem_error *err) TANDEM_NODISCARD;

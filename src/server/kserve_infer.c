@@ -270,7 +270,7 @@ tandem_status kserve_infer_read(server_ask *ask, tandem_str bytes, tandem_error 
     tandem_str binary = {NULL, 0};
     const tandem_json *body = NULL;
     TANDEM_TRY(split_body(ask, bytes, &json, &binary, err));
-    TANDEM_TRY(tandem__json_parse_strict(json, ask->arena, &body, err));
+    TANDEM_TRY(server_body_parse(ask, json, &body, err));
     TANDEM_TRY(server_body_object(ask, body, err));
     kserve_own *own = server_ask_array(ask, 1, sizeof *own, err);
     if (own == NULL) return TANDEM_MEMORY;

@@ -31,6 +31,7 @@ typedef struct server_state {
     _Atomic uint64_t gates_ns[TANDEM_BANDS]; /* until then work of the band is refused unread */
     _Atomic uint64_t again_ns[TANDEM_BANDS]; /* ... and told to come back at this time */
     _Atomic int64_t large_bytes;             /* of large bodies in memory */
+    _Atomic int64_t stream_bytes;            /* of texts that wait in streams */
 } server_state;
 
 /* Of one loop, touched by its thread alone. */

@@ -22,7 +22,9 @@
 #define FLYING_MAX        128
 #define FLYING_FIRST      4 /* at first: the first vectors should not wait for a large batch */
 #define WAITING_BYTES_MAX ((size_t)32 << 20)
-#define PENDING_BYTES_MAX ((size_t)256 << 10) /* of lines that the client has not taken */
+#define ALL_BYTES_MAX     ((int64_t)128 << 20) /* ... in all streams; beyond that, of each: */
+#define WAITING_BYTES_LOW (4 * SERVER_PIECE_BYTES_MAX) /* its half holds a piece in the making */
+#define PENDING_BYTES_MAX ((size_t)256 << 10)          /* of lines that the client has not taken */
 #define ARENA_BYTES_MAX   ((size_t)32 << 20)
 
 typedef struct stream_item {
@@ -35,6 +37,7 @@ typedef struct stream_item {
 
 struct server_stream {
     server_pieces pieces;
+    size_t counted;     /* bytes of them in the server's stream_bytes */
     tandem_arena arena; /* of the piece being read */
     tandem_buffer text; /* ... its JSON */
     tandem_buffer held; /* a piece that the engine had no room for */
@@ -87,6 +90,7 @@ void server_stream_close(server_work *work) {
     server_work **at = &work->loop->streams;
     while (*at != work) at = &(*at)->stream->next;
     *at = stream->next;
+    atomic_fetch_sub(&work->loop->server->stream_bytes, (int64_t)stream->counted);
     server_pieces_deinit(&stream->pieces);
     tandem__arena_deinit(&stream->arena);
     tandem__buffer_deinit(&stream->text);
@@ -300,6 +304,18 @@ static void hold(server_work *work, tandem_str piece) {
         http_answer_break(work->exchange); // a list that ends too soon is worse
 }
 
+/* Reads on or not: by what waits here, and in the streams of all clients. */
+static void settle_reading(server_work *work) {
+    server_stream *stream = work->stream;
+    const size_t waiting = server_pieces_waiting(&stream->pieces);
+    const int64_t more = (int64_t)waiting - (int64_t)stream->counted;
+    const int64_t all = atomic_fetch_add(&work->loop->server->stream_bytes, more) + more;
+    stream->counted = waiting;
+    const size_t waiting_max = all > ALL_BYTES_MAX ? WAITING_BYTES_LOW : WAITING_BYTES_MAX;
+    if (waiting > waiting_max) http_body_pause(work->exchange);
+    if (waiting < waiting_max / 2) http_body_resume(work->exchange);
+}
+
 /* Starts what may be started, and ends the answer where all is done. */
 static void pump(server_work *work) {
     server_stream *stream = work->stream;
@@ -314,10 +330,7 @@ static void pump(server_work *work) {
         }
         stream->held.len = 0;
     }
-    if (exchange->is_ended || exchange->is_answered) return;
-    const size_t waiting = server_pieces_waiting(&stream->pieces);
-    if (waiting > WAITING_BYTES_MAX) http_body_pause(exchange);
-    if (waiting < WAITING_BYTES_MAX / 2) http_body_resume(exchange);
+    if (!exchange->is_ended && !exchange->is_answered) settle_reading(work);
 }
 
 /* True once nothing is left to do but to say so. */

@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "server/fields.h"
 #include "server/server_internal.h"
 
 #define INLINE_BYTES_MAX ((size_t)16 << 10)   /* of a body that is read on the loop's thread */
@@ -202,11 +203,7 @@ static tandem_status read_body(server_work *work) {
     const tandem_str body = {work->body.ptr == NULL ? "" : work->body.ptr, work->body.len};
     if (ask->route->read_bytes != NULL) return ask->route->read_bytes(ask, body, &work->err);
     const tandem_json *root = NULL;
-    const tandem_status status = tandem__json_parse_strict(body, ask->arena, &root, &work->err);
-    if (status != TANDEM_OK) {
-        ask->http_code = status == TANDEM_FORMAT ? 400 : status == TANDEM_CAPACITY ? 413 : 0;
-        return status;
-    }
+    TANDEM_TRY(server_body_parse(ask, body, &root, &work->err));
     return ask->route->read(ask, root, &work->err);
 }
 
@@ -279,10 +276,8 @@ static tandem_status make_answer(server_work *work) {
     server_ask *ask = &work->ask;
     const tandem_json *root = NULL;
     if (work->body.len > 0) {
-        const tandem_status status = tandem__json_parse_strict(
-            (tandem_str){work->body.ptr, work->body.len}, ask->arena, &root, &work->err);
-        if (status == TANDEM_FORMAT) ask->http_code = 400;
-        if (status != TANDEM_OK) return status;
+        TANDEM_TRY(server_body_parse(ask, (tandem_str){work->body.ptr, work->body.len}, &root,
+                                     &work->err));
     }
     return ask->route->answer(ask, root, &work->out, &work->err);
 }

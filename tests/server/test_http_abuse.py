@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that take more than they should: memory stays bounded, and the server ends when told."""
+import json
+import pathlib
+import re
+import signal
+import threading
+import time
+import unittest
+
+from server_case import BERT, RERANK, SPLADE, Server, ServerCase
+from wire import Wire, post, request
+
+MIB = 1 << 20
+
+
+def resident_bytes(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
+
+
+def is_sanitized(server):
+    """Its memory holds shadows and what was freed as well."""
+    maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
+    return "libasan" in maps or "libtsan" in maps
+
+
+def send_quietly(wire, *data):
+    try:
+        wire.send(*data)
+    except OSError:
+        pass # the server reads no more, or has ended
+
+
+class Bodies(ServerCase):
+    models = (BERT, RERANK, SPLADE)
+
+    def test_more_json_than_memory_for_it(self):
+        """Too large, on every API: coming again would not help."""
+        body = b'{"inputs":"a","input":"a","ids":[' + b"1," * (4 * MIB) + b"1]}"
+        for path in ("/embed", "/tokenize", "/decode", "/v1/embeddings",
+                     "/v2/models/tiny-bert/infer"):
+            answer = self.ask("POST", path, body, {"Content-Type": "application/json"})
+            self.assertEqual(answer.code, 413, (path, answer.body))
+
+    def test_streams_that_nobody_reads(self):
+        """Many of them hold no more than a few would."""
+        body = b'"a text that waits"\n' * (MIB * 24 // 20)
+        before = resident_bytes(self.server)
+        wires = [Wire(self.server.port, timeout=4) for _ in range(12)]
+        head = request("POST", "/embed", b"", "Accept: application/x-ndjson",
+                       "Content-Type: application/x-ndjson", f"Content-Length: {1 << 40}")
+        threads = [threading.Thread(target=send_quietly, args=(wire, head, body))
+                   for wire in wires]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        grown = resident_bytes(self.server) - before
+        # 288 MiB were offered; a buffer that grows may have twice what it holds.
+        self.assertLess(grown, 220 * MIB * (6 if is_sanitized(self.server) else 1))
+        self.assertEqual(self.ask("POST", "/embed", {"inputs": "a"}).code, 200)
+        for wire in wires:
+            wire.reset()
+
+
+class End(unittest.TestCase):
+    def test_bodies_that_end_with_the_server(self):
+        """A second signal ends the server at once, while large bodies are handed to its worker."""
+        for round_ in range(8):
+            server = Server(models=(BERT,))
+            data = post("/embed", json.dumps({"inputs": "a", "x": "y" * 20000}).encode())
+            wires = [Wire(server.port) for _ in range(500)]
+            for wire in wires:
+                wire.send(data[:-1])
+            time.sleep(0.2)
+            sender = threading.Thread(
+                target=lambda w=wires: [send_quietly(wire, data[-1:]) for wire in w])
+            sender.start()
+            time.sleep(0.0015 * round_)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.005)
+            server.process.send_signal(signal.SIGTERM)
+            wrong = server.stop()
+            sender.join()
+            for wire in wires:
+                wire.close()
+            self.assertEqual(wrong, "")
+
+
+if __name__ == "__main__":
+    unittest.main()
