@@ -25,6 +25,10 @@ tandem_status server_work_fields(server_work *work, const char *type) {
             "queue;dur=%.3f, infer;dur=%.3f, total;dur=%.3f\r\n",
             result->lane, result->reason, ms(result->tokenize_ns), ms(result->queue_ns),
             ms(result->infer_ns), ms(total_ns)));
+        // A stream says it line by line; lists of token ids are cut and told of by their route.
+        if (result->truncated > 0 && work->stream == NULL)
+            TANDEM_TRY(tandem__buffer_printf(fields, NULL, "X-Tandem-Truncated: %zu\r\n",
+                                             result->truncated));
     } else if (work->ask.route->read != NULL || work->ask.route->read_bytes != NULL) {
         TANDEM_TRY(tandem__buffer_printf(fields, NULL,
                                          "X-Tandem-Lane: none\r\nX-Tandem-Reason: refused\r\n"

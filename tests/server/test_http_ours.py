@@ -118,6 +118,20 @@ class Names(ServerCase):
             self.assertEqual(headers["x-tandem-lane"], "cpu", target)
             self.assertIn("infer", headers["server-timing"], target)
 
+    def test_cut_texts_are_counted(self):
+        long = "word " * 200
+        infer = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [long, "a"]}
+        for target, body, cut in (
+                ("/embed", {"inputs": [long, "a", long]}, "2"), ("/embed", {"inputs": "a"}, None),
+                ("/embed", {"inputs": [[5] * 200, [5]]}, "1"), ("/embed_all", {"inputs": long}, "1"),
+                ("/v1/embeddings", {"model": "tiny-bert", "input": [long, "a"]}, "1"),
+                ("/v2/rerank", {"query": "a", "documents": [long, "b"]}, "1"),
+                ("/v2/models/tiny-bert/infer", {"inputs": [infer]}, "1")):
+            for _ in range(2):  # computed and cached
+                answer = self.embed(target=target, body=body)
+                self.assertEqual(answer.code, 200, (target, answer.body))
+                self.assertEqual(answer.headers.get("x-tandem-truncated"), cut, (target, body))
+
     def test_lane_and_priority(self):
         for line in ("X-Tandem-Lane: cpu", "X-Tandem-Lane: auto", "X-Tandem-Priority: realtime",
                      "X-Tandem-Priority: real_time", "X-Tandem-Priority: urgent",
