@@ -50,7 +50,8 @@ static void escape(const char *line, char out[ESCAPED_BYTES_MAX]) {
     out[used] = '\0';
 }
 
-static void write_json(const char *level, const char *line) {
+/* `rest` are further members, a comma before each. */
+static void write_json(const char *level, const char *line, const char *rest) {
     char escaped[ESCAPED_BYTES_MAX];
     char date[32] = "";
     struct timespec now;
@@ -58,20 +59,58 @@ static void write_json(const char *level, const char *line) {
     escape(line, escaped);
     if (clock_gettime(CLOCK_REALTIME, &now) == 0 && gmtime_r(&now.tv_sec, &parts) != NULL)
         (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    (void)fprintf(stderr, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"message\":\"%s\"}\n", date,
-                  (int)(now.tv_nsec / 1000000), level, escaped);
+    (void)fprintf(stderr, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"message\":\"%s\"%s}\n", date,
+                  (int)(now.tv_nsec / 1000000), level, escaped, rest);
+}
+
+static const char *const words[] = {"error", "warning", "info", "debug"};
+
+/* One field as it stands in the line; the length that it has or would have. */
+static size_t format_field(const tandem_log_field *field, bool is_json, char *out, size_t size) {
+    int len = 0;
+    if (field->text.ptr == NULL) {
+        len = snprintf(out, size, is_json ? ",\"%s\":%.12g" : " %s=%.12g", field->name,
+                       field->number);
+    } else {
+        char value[LINE_BYTES_MAX];
+        char escaped[ESCAPED_BYTES_MAX];
+        const size_t given = field->text.len;
+        const size_t used = given < sizeof value ? given : sizeof value - 1;
+        memcpy(value, field->text.ptr, used);
+        value[used] = '\0';
+        escape(value, escaped);
+        len = is_json ? snprintf(out, size, ",\"%s\":\"%s\"", field->name, escaped)
+                      : snprintf(out, size, " %s=%s", field->name, value);
+    }
+    return len < 0 ? size : (size_t)len;
+}
+
+void tandem__log_fields(tandem_log_level level, const char *message, const tandem_log_field *fields,
+                        size_t count) {
+    if (level > current_level()) return;
+    const bool is_json = atomic_load(&is_json_wanted);
+    char rest[ESCAPED_BYTES_MAX] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t len = format_field(&fields[i], is_json, rest + used, sizeof rest - used);
+        if (len < sizeof rest - used) used += len;
+        rest[used] = '\0';
+    }
+    if (is_json)
+        write_json(words[level], message, rest);
+    else
+        (void)fprintf(stderr, "tandem: %s: %s%s\n", words[level], message, rest);
 }
 
 void tandem__log(tandem_log_level level, const char *format, ...) {
     if (level > current_level()) return;
-    static const char *const words[] = {"error", "warning", "info", "debug"};
     char line[LINE_BYTES_MAX];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(line, sizeof line, format, args);
     va_end(args);
     if (atomic_load(&is_json_wanted))
-        write_json(words[level], line);
+        write_json(words[level], line, "");
     else
         (void)fprintf(stderr, "tandem: %s: %s\n", words[level], line);
 }

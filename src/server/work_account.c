@@ -135,19 +135,30 @@ static void fill_sample(server_work *work, bool is_gone) {
         sample->characters += request->texts[i].len;
 }
 
+static double to_ms(uint64_t ns) {
+    return (double)(ns / 1000) / 1e3;
+}
+
 /* A line a request, with -v twice. */
 static void log_request(const server_work *work) {
     const http_exchange *exchange = work->exchange;
     const server_sample *sample = &work->sample;
-    tandem__log(TANDEM_LOG_DEBUG,
-                "%.*s %.*s %d id=%s lane=%s texts=%llu tokens=%llu queue_ms=%.3f infer_ms=%.3f "
-                "total_ms=%.3f%s%s",
-                TANDEM_STR_ARG(exchange->head.method), TANDEM_STR_ARG(exchange->head.path),
-                sample->http_code, work->id, sample->lane == NULL ? "none" : sample->lane,
-                (unsigned long long)sample->texts, (unsigned long long)sample->tokens,
-                (double)sample->queue_ns / 1e6, (double)sample->infer_ns / 1e6,
-                (double)sample->total_ns / 1e6,
-                work->err.status == TANDEM_OK ? "" : " error=", work->err.message);
+    const tandem_log_field fields[] = {
+        {.name = "method", .text = exchange->head.method},
+        {.name = "path", .text = exchange->head.path},
+        {.name = "status", .number = sample->http_code},
+        {.name = "id", .text = tandem__str(work->id)},
+        {.name = "lane", .text = tandem__str(sample->lane == NULL ? "none" : sample->lane)},
+        {.name = "texts", .number = (double)sample->texts},
+        {.name = "tokens", .number = (double)sample->tokens},
+        {.name = "queue_ms", .number = to_ms(sample->queue_ns)},
+        {.name = "infer_ms", .number = to_ms(sample->infer_ns)},
+        {.name = "total_ms", .number = to_ms(sample->total_ns)},
+        {.name = "error", .text = tandem__str(work->err.message)}, // the last: may be left out
+    };
+    const size_t count = sizeof fields / sizeof *fields;
+    tandem__log_fields(TANDEM_LOG_DEBUG, "request", fields,
+                       work->err.status == TANDEM_OK ? count - 1 : count);
 }
 
 void server_work_account(server_work *work, bool is_gone) {

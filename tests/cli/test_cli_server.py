@@ -138,8 +138,22 @@ class Settings(Case):
             rest = server.stop()
         self.assertIn("model tiny-bert on cpu, f16, texts of up to 48 tokens", rest)
         self.assertIn(f"warning: model tiny-bert: lane cpu serves instead of {lane}: ", rest)
-        self.assertRegex(rest, r"debug: POST /embed 422 id=\S+ .* error=inputs: 5, expected")
+        self.assertRegex(rest, r"debug: request method=POST path=/embed status=422 id=\S+ "
+                               r".* error=inputs: 5, expected")
         self.assertIn("info: SIGTERM: ending, 0 requests under way", rest)
+
+    def test_json_log(self):
+        with Serving(self, "-vv", "-m", TINY, "--port", "0", "--log-format", "json") as server:
+            server.ask("POST", '/embed?a="', {"inputs": "What a day!"})
+            server.ask("POST", '/no"\\', {"inputs": "x"})
+            rows = [json.loads(line) for line in server.stop().splitlines()]
+        good, bad = (row for row in rows if row["message"] == "request")
+        self.assertEqual((good["method"], good["path"], good["status"], good["lane"],
+                          good["texts"]), ("POST", "/embed", 200, "cpu", 1))
+        self.assertGreaterEqual(good["total_ms"], good["infer_ms"])
+        self.assertNotIn("error", good)
+        self.assertEqual((bad["path"], bad["status"]), ('/no"\\', 404))
+        self.assertIn("there is nothing at", bad["error"])
 
     def test_default_prompts(self):
         model = str(ROOT / "tests/golden/models/tiny-modules")

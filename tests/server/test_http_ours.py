@@ -123,7 +123,8 @@ class Names(ServerCase):
         infer = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [long, "a"]}
         for target, body, cut in (
                 ("/embed", {"inputs": [long, "a", long]}, "2"), ("/embed", {"inputs": "a"}, None),
-                ("/embed", {"inputs": [[5] * 200, [5]]}, "1"), ("/embed_all", {"inputs": long}, "1"),
+                ("/embed", {"inputs": [[5] * 200, [5]]}, "1"),
+                ("/embed_all", {"inputs": long}, "1"),
                 ("/v1/embeddings", {"model": "tiny-bert", "input": [long, "a"]}, "1"),
                 ("/v2/rerank", {"query": "a", "documents": [long, "b"]}, "1"),
                 ("/v2/models/tiny-bert/infer", {"inputs": [infer]}, "1")):
