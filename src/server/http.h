@@ -135,6 +135,7 @@ void http_answer(http_exchange *exchange, int code, tandem_str fields, tandem_st
 void http_answer_begin(http_exchange *exchange, int code, tandem_str fields);
 /* Empties `bytes` before anything is sent: callbacks may fill it again from within. */
 void http_answer_push(http_exchange *exchange, tandem_buffer *bytes);
+void http_answer_push_bytes(http_exchange *exchange, tandem_str bytes);
 void http_answer_end(http_exchange *exchange);
 
 /* Bytes of the answer that the client has not taken: not yet with the system. */

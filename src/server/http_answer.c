@@ -121,15 +121,24 @@ void http_answer_begin(http_exchange *exchange, int code, tandem_str fields) {
     (void)push_head(exchange, code, fields, -1);
 }
 
+/* Adds to what is sent next. */
+static bool append(http_exchange *exchange, tandem_str bytes) {
+    if (is_head_only(exchange)) return true;
+    if (!exchange->is_chunked) return push(exchange, bytes.ptr, bytes.len);
+    char size[24];
+    const int len = snprintf(size, sizeof size, "%zx\r\n", bytes.len);
+    return push(exchange, size, (size_t)len) && push(exchange, bytes.ptr, bytes.len) &&
+           push(exchange, "\r\n", 2);
+}
+
+void http_answer_push_bytes(http_exchange *exchange, tandem_str bytes) {
+    if (exchange->is_ended || bytes.len == 0) return;
+    if (append(exchange, bytes)) http_conn_flush(exchange->conn);
+}
+
 void http_answer_push(http_exchange *exchange, tandem_buffer *bytes) {
     if (exchange->is_ended || bytes->len == 0) return;
-    if (!is_head_only(exchange)) {
-        char size[24];
-        const int len = snprintf(size, sizeof size, "%zx\r\n", bytes->len);
-        if (exchange->is_chunked && !push(exchange, size, (size_t)len)) return;
-        if (!push(exchange, bytes->ptr, bytes->len)) return;
-        if (exchange->is_chunked && !push(exchange, "\r\n", 2)) return;
-    }
+    if (!append(exchange, (tandem_str){bytes->ptr, bytes->len})) return;
     bytes->len = 0;
     http_conn_flush(exchange->conn);
 }

@@ -71,7 +71,9 @@ void http_conn_close(http_conn *conn) {
     if (conn->state != HTTP_STATE_DEAD) {
         conn->state = HTTP_STATE_DEAD;
         conn->depth++;
-        if (conn->exchange != NULL) end_exchange(conn, true);
+        const http_exchange *exchange = conn->exchange;
+        const bool is_out = exchange != NULL && exchange->is_answered && conn->out.len == 0;
+        if (exchange != NULL) end_exchange(conn, !is_out);
         conn->depth--;
         if (conn->is_reading) (void)event_del(&conn->read_event);
         if (conn->is_watched) (void)event_del(&conn->leave_event);

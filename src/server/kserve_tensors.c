@@ -181,19 +181,28 @@ static tandem_status take_int(server_ask *ask, const kserve_tensor *tensor, cons
                                         : fail_tensor(ask, tensor, "data", item, "integers", err);
 }
 
+/* Elements of nested lists. */
+static size_t count_items(const tandem_json *list) {
+    size_t count = 0;
+    for (const tandem_json *item = list->first; item != NULL; item = item->next)
+        count += item->kind == TANDEM_JSON_ARRAY ? count_items(item) : 1;
+    return count;
+}
+
+/* What is there is counted before memory is taken for what the shape promises. */
 tandem_status kserve_ints(server_ask *ask, const kserve_tensor *tensor, int64_t **values,
                           tandem_error *err) {
     const size_t width = tandem__str_is(tensor->datatype, "INT64") ? 8 : 4;
+    const size_t there =
+        tensor->data != NULL ? count_items(tensor->data) : tensor->bytes.len / width;
+    if (there != tensor->count || (tensor->data == NULL && tensor->bytes.len % width != 0))
+        return fail_count(ask, tensor, there, err);
     *values = server_ask_array(ask, tensor->count, sizeof **values, err);
     if (*values == NULL) return TANDEM_MEMORY;
     size_t found = 0;
-    if (tensor->data != NULL) {
-        TANDEM_TRY(walk(ask, tensor, tensor->data, take_int, (char *)*values, sizeof **values,
-                        &found, err));
-        return found == tensor->count ? TANDEM_OK : fail_count(ask, tensor, found, err);
-    }
-    if (tensor->bytes.len != tensor->count * width)
-        return fail_count(ask, tensor, tensor->bytes.len / width, err);
+    if (tensor->data != NULL)
+        return walk(ask, tensor, tensor->data, take_int, (char *)*values, sizeof **values, &found,
+                    err);
     for (; found < tensor->count; found++) {
         const uint64_t bits = read_little_endian(tensor->bytes.ptr + found * width, width);
         (*values)[found] = width == 8 ? (int64_t)bits : (int32_t)(uint32_t)bits;

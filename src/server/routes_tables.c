@@ -69,8 +69,9 @@ static const server_route routes[] = {
     {"GET",  "/v2/models/{model}",         SERVER_API_KSERVE, .answer = kserve_model_answer},
     /* Ours. */
     {"GET",  "/ready",   SERVER_API_OWN, .is_public = true, .answer = server_ready_answer},
-    {"GET",  "/metrics", SERVER_API_OWN, .is_public = true, .answer = server_metrics_answer},
-    {"GET",  "/lanes",   SERVER_API_OWN, .answer = server_lanes_answer},
+    {"GET",  "/metrics", SERVER_API_OWN, .is_public = true, .is_slow = true,
+     .answer = server_metrics_answer},
+    {"GET",  "/lanes",   SERVER_API_OWN, .is_slow = true, .answer = server_lanes_answer},
     {"GET",  "/usage",   SERVER_API_OWN, .is_slow = true, .answer = server_usage_answer},
     {"GET",  "/",        SERVER_API_OWN, .is_public = true, .answer = server_dashboard_answer},
     {"GET",  "/openapi.json", SERVER_API_OWN, .is_public = true, .answer = server_openapi_answer},

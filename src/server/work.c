@@ -15,6 +15,7 @@
 #define INLINE_BYTES_MAX ((size_t)16 << 10)   /* of a body that is read on the loop's thread */
 #define LARGE_BYTES_MAX  ((int64_t)256 << 20) /* of larger bodies together */
 #define OUT_BYTES_MAX    ((size_t)1 << 30)
+#define WHOLE_BYTES_MAX  ((size_t)1 << 20) /* of an answer that is sent as a whole */
 #define GATE_NS          ((uint64_t)4000000)
 #define BODY_WORD        "the request's body"
 
@@ -91,6 +92,17 @@ static bool is_gate_shut(server_work *work) {
     (void)TANDEM_FAIL(&work->err, CAPACITY, "the server is at its capacity, try again in %.3f s",
                       (double)work->retry_ns / 1e9);
     return true;
+}
+
+/* A refusal that says something of its own tenant, lane or model alone is no reason to refuse the
+ * requests of others. */
+static bool is_everybodys(const server_work *work) {
+    const server_state *server = work->loop->server;
+    const tandem_request *request = &work->ask.request;
+    const bool has_own_bound =
+        work->ask.tenant != NULL && server->options.engine.tenant_tokens_max > 0;
+    return server->catalog.count == 1 && request->lane == NULL && request->lane_classes == 0 &&
+           !has_own_bound && !work->is_over_rate;
 }
 
 static void shut_gate(const server_work *work) {
@@ -232,7 +244,7 @@ static void submitted(server_work *work, tandem_status status) {
         return;
     }
     const bool is_server_full = status == TANDEM_CAPACITY && work->retry_ns > 0;
-    if (is_server_full && !work->is_over_rate) shut_gate(work);
+    if (is_server_full && is_everybodys(work)) shut_gate(work);
     if (is_server_full) work->ask.http_code = 429;
     if (!work->exchange->is_ended) server_work_fail(work);
 }
@@ -291,9 +303,14 @@ static void send_answer(server_work *work, tandem_status status) {
         http_answer_break(work->exchange);
         return;
     }
-    http_answer(work->exchange, work->ask.http_code == 0 ? 200 : work->ask.http_code,
-                (tandem_str){work->fields.ptr, work->fields.len},
-                (tandem_str){work->out.ptr, work->out.len});
+    const int code = work->ask.http_code == 0 ? 200 : work->ask.http_code;
+    const tandem_str fields = {work->fields.ptr, work->fields.len};
+    if (work->out.len > WHOLE_BYTES_MAX) {
+        http_answer_begin(work->exchange, code, fields);
+        server_work_more(work);
+        return;
+    }
+    http_answer(work->exchange, code, fields, (tandem_str){work->out.ptr, work->out.len});
 }
 
 static void on_made(void *context) {
@@ -353,12 +370,10 @@ static void on_whole(http_exchange *exchange) {
     server_work_enter(work);
     if (work->stream != NULL) {
         server_stream_whole(work);
-    } else if (!has_read(work->ask.route) && work->ask.route->is_slow) {
-        hand_over(work, run_answer);
+    } else if (work->ask.route->is_slow || work->body.len > INLINE_BYTES_MAX) {
+        hand_over(work, has_read(work->ask.route) ? run_task : run_answer);
     } else if (!has_read(work->ask.route)) {
         send_answer(work, make_answer(work));
-    } else if (work->body.len > INLINE_BYTES_MAX) {
-        hand_over(work, run_task);
     } else {
         submitted(work, read_and_submit(work));
     }

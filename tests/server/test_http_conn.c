@@ -22,8 +22,9 @@
 typedef struct server_of_test {
     http_server *http;
     tandem_buffer slice;
-    size_t left;     /* of the answer */
-    size_t left_min; /* ... held back until the test ends */
+    size_t left;      /* of the answer */
+    size_t left_min;  /* ... held back until the test ends */
+    bool is_refusing; /* answers by the head */
     _Atomic int ended;
     _Atomic int gone;
 } server_of_test;
@@ -45,6 +46,10 @@ static void push_slice(http_exchange *exchange) {
 
 static void on_head(void *context, http_exchange *exchange) {
     (void)context;
+    if (state.is_refusing) {
+        http_answer(exchange, 404, TANDEM_STR(""), TANDEM_STR("no"));
+        return;
+    }
     http_answer_begin(exchange, 200, TANDEM_STR("Content-Type: text/plain\r\n"));
     http_body_pause(exchange);
     push_slice(exchange);
@@ -135,9 +140,23 @@ static void test_one_that_waits_for_us_is_kept(void **unused) {
     (void)close(fd);
 }
 
+/* Its body never comes, but it has the answer. */
+static void test_one_that_is_refused_has_not_left(void **unused) {
+    (void)unused;
+    char bytes[256];
+    state.is_refusing = true;
+    const int fd = client();
+    assert_true(recv(fd, bytes, sizeof bytes, 0) > 0);
+    (void)close(fd);
+    for (int i = 0; i < 50 && atomic_load(&state.ended) == 0; i++) sleep_s(0.1);
+    assert_int_equal(1, atomic_load(&state.ended));
+    assert_int_equal(0, atomic_load(&state.gone));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_that_takes_nothing_is_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_that_is_refused_has_not_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_that_waits_for_us_is_kept, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,14 @@ class Json(ServerCase):
         self.message("/embed", {"inputs": text, "truncate": False}, (413, 422))
         self.message("/embed", {"inputs": ["x"] * 200000}, (413, 422))
 
+    def test_large_answers_without_a_lane(self):
+        # Over a MiB: read and made on a worker, sent in slices.
+        answer = self.wire.ask(post("/tokenize", {"inputs": ["the cat sat " * 6000, "cat"]}))
+        self.assertEqual(answer.code, 200)
+        rows = answer.json()
+        self.assertGreater(len(answer.body), 1 << 20)
+        self.assertEqual([len(row) for row in rows], [18002, 3])
+
     def test_errors_show_little_of_a_large_value(self):
         said = self.message("/embed", {"inputs": "x", "lane": "w" * 100000}, (400, 404, 422))
         self.assertLess(len(said), 1000)

@@ -198,6 +198,9 @@ static void test_refusals(void **state) {
          "}",
          "unexpected inference input 'other' for model 'org/embedder', expected one text and for "
          "pairs one pair, or one input_ids and its attention_mask"},
+        {"{\"inputs\":[{\"name\":\"input_ids\",\"shape\":[4,500000000],\"datatype\":\"INT64\","
+         "\"data\":[[1],2]}]}", // said before memory is taken for so many
+         "inputs[0]: 2 elements, its shape has 2000000000"},
         {"{\"inputs\":[{\"name\":\"text\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1.5]}]}",
          "inputs[0]: input 'text' of data-type 'FP32', expected 'BYTES'"},
         {"{\"inputs\":[" GOOD "," GOOD "]}",

@@ -89,9 +89,7 @@ class Wire:
             return Reply(code, headers, b"")
         if headers.get("transfer-encoding") == "chunked":
             assert "content-length" not in headers
-            body = b""
-            while part := self.chunk():
-                body += part
+            body = b"".join(iter(self.chunk, b""))
         else:
             length = int(headers["content-length"])
             body = self.file.read(length)
