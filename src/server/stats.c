@@ -67,7 +67,8 @@ server_fault server_fault_of(tandem_status status, int http_code) {
     case TANDEM_NUMERIC:
         return http_code < 500 ? SERVER_FAULT_VALIDATION : SERVER_FAULT_MISSING_VALUES;
     case TANDEM_CAPACITY:
-        return http_code == 429 ? SERVER_FAULT_OVERLOADED : SERVER_FAULT_BATCH_SIZE;
+        return http_code == 429 || http_code == 503 ? SERVER_FAULT_OVERLOADED
+                                                    : SERVER_FAULT_BATCH_SIZE;
     case TANDEM_OK:
     case TANDEM_INVALID:
     case TANDEM_NOT_FOUND:
@@ -271,7 +272,8 @@ static void add_model(server_stats *stats, const server_sample *sample) {
                                              : TANDEM_BAND_BACKGROUND;
     const uint64_t now_ns = tandem__clock_ns();
     add(&model->requests[band], 1);
-    if (sample->http_code >= 500) server_recent_add(&model->failed, now_ns, sample->total_ns);
+    if (sample->http_code >= 500 && sample->fault != SERVER_FAULT_OVERLOADED)
+        server_recent_add(&model->failed, now_ns, sample->total_ns);
     if (sample->fault != SERVER_FAULT_NONE) return;
     add(&model->texts, sample->texts);
     add(&model->characters, sample->characters);

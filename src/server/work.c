@@ -245,7 +245,7 @@ static void submitted(server_work *work, tandem_status status) {
     }
     const bool is_server_full = status == TANDEM_CAPACITY && work->retry_ns > 0;
     if (is_server_full && is_everybodys(work)) shut_gate(work);
-    if (is_server_full) work->ask.http_code = 429;
+    if (work->is_over_rate) work->ask.http_code = 429; // what a full server is, its API says
     if (!work->exchange->is_ended) server_work_fail(work);
 }
 

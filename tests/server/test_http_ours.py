@@ -187,25 +187,37 @@ class Overload(ServerCase):
             self.assertEqual(answer.code, 504, answer.body)
             self.assertEqual(answer.json()["error_type"], "Overloaded")
 
-    def test_too_much_at_once(self):
+    def flood(self, path, body_of):
         answers = []
 
         def ask(i):
             with Wire(self.server.port, timeout=120) as wire:
-                body = {"inputs": [f"{i} {j} {LONG}" for j in range(4)]}
-                answers.append(wire.ask(post("/embed", body, "X-Tandem-Priority: background")))
+                body = body_of([f"{i} {j} {LONG}" for j in range(4)])
+                answers.append(wire.ask(post(path, body, "X-Tandem-Priority: background")))
         threads = [threading.Thread(target=ask, args=(i,)) for i in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        codes = [answer.code for answer in answers]
-        self.assertEqual(len(codes), 16)
-        self.assertEqual(set(codes), {200, 429})
-        for answer in answers:
-            if answer.code == 429:
-                self.assertEqual(answer.json()["error_type"], "Overloaded")
-                self.assertGreaterEqual(int(answer.headers["retry-after"]), 1)
+        self.assertEqual(len(answers), 16)
+        refused = [answer for answer in answers if answer.code != 200]
+        self.assertIn(len(refused), range(1, 16))
+        for answer in refused:
+            self.assertGreaterEqual(int(answer.headers["retry-after"]), 1)
+        return refused
+
+    def test_too_much_at_once(self):
+        for answer in self.flood("/embed", lambda texts: {"inputs": texts}):
+            self.assertEqual(answer.code, 429)
+            self.assertEqual(answer.json()["error_type"], "Overloaded")
+
+    def test_too_much_at_once_as_triton_says_it(self):
+        before = counter(self.server, "te_request_failure", err="overloaded")
+        refused = self.flood("/v2/models/all-MiniLM-L6-v2/infer", lambda texts: {"inputs": [
+            {"name": "text", "shape": [4], "datatype": "BYTES", "data": texts}]})
+        self.assertEqual({answer.code for answer in refused}, {503})
+        after = counter(self.server, "te_request_failure", err="overloaded")
+        self.assertEqual(after - before, len(refused))
 
     def test_clients_that_leave_are_dropped(self):
         before = counter(self.server, "te_request_failure", err="dropped")
