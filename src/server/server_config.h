@@ -54,7 +54,7 @@
       "texts of a request that is no stream")                                                      \
     X(int64_t, max_queue_tokens, "max-queue-tokens", INT, "0", 0, INT32_MAX, "N",                  \
       "tokens that may wait, over which requests are answered 429; 0 is chosen by the engine")     \
-    X(double, max_queue_time, "max-queue-time", SECONDS, "5", 0, 86400, "SECONDS",                 \
+    X(double, max_queue_time, "max-queue-time", SECONDS, "2", 0, 86400, "SECONDS",                 \
       "work that would wait longer is answered 429 with the time to come again; 0 is no bound")    \
     X(int64_t, max_tenant_tokens, "max-tenant-tokens", INT, "0", 0, INT32_MAX, "N",                \
       "... of one tenant; 0 is no less than all")                                                  \
