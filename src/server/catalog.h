@@ -26,6 +26,7 @@ typedef enum server_need {
 
 typedef struct server_model {
     const char *name;                        /* as answers give it */
+    const char *id;                          /* the Hub's name or the folder's; NULL = the name */
     const char *aliases[SERVER_ALIASES_MAX]; /* further names that find it */
     int32_t alias_count;
     const char *size; /* "small", "medium", "large" */

@@ -78,7 +78,8 @@ tandem_status server_tei_info_answer(server_ask *ask, const tandem_json *body, t
     const tandem_model_info *info = &ask->model->info;
     tandem_machine machine;
     tandem_machine_describe(&machine);
-    TANDEM_TRY(write_text(out, "{\"model_id\":", ask->model->name, err));
+    const char *id = ask->model->id == NULL ? ask->model->name : ask->model->id;
+    TANDEM_TRY(write_text(out, "{\"model_id\":", id, err));
     TANDEM_TRY(write_text(out, ",\"model_sha\":", info->revision, err));
     TANDEM_TRY(write_text(out, ",\"model_dtype\":", dtype_word(ask->model->dtype), err));
     TANDEM_TRY(write_text(out, ",\"served_model_name\":", ask->model->name, err));

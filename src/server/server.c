@@ -78,7 +78,8 @@ static tandem_status open_models(server_state *server, tandem_error *err) {
         model->tokenizer = tandem_engine_tokenizer(model->engine);
         tandem_engine_model(model->engine, &model->info);
         TANDEM_TRY(check_prompt(options, model, err));
-        model->name = from->served_name != NULL ? from->served_name : name_of(from->name);
+        model->id = name_of(from->name);
+        model->name = from->served_name != NULL ? from->served_name : model->id;
         if (model->name != from->name) model->aliases[model->alias_count++] = from->name;
         for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)
             model->aliases[model->alias_count++] = from->aliases[k];

@@ -126,6 +126,8 @@ class Settings(Case):
             ask = {"model": "mine", "input": "What a day!"}
             status, answer = server.ask("POST", "/v1/embeddings", ask)
             self.assertEqual((status, answer["model"]), (200, "mine"))
+            info = server.ask("GET", "/info")[1]
+            self.assertEqual((info["model_id"], info["served_model_name"]), ("tiny-bert", "mine"))
             self.assertEqual(server.ask("POST", "/embed", {"inputs": ["x"] * 33})[0], 422)
 
     def test_log(self):
