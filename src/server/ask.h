@@ -97,6 +97,7 @@ struct server_route {
     bool is_public;  /* no key is asked for */
     bool can_stream; /* application/x-ndjson in and out: see stream.h */
     bool is_slow;    /* `answer` reads files or /proc: it is called on a worker's thread */
+    bool grows;      /* an answer is many times as large as its request */
     server_read_function *read;
     server_read_bytes_function *read_bytes; /* instead of read */
     server_write_function *write;

@@ -20,7 +20,7 @@ static const server_route routes[] = {
     /* Text Embeddings Inference. */
     {"POST", "/embed",        SERVER_API_TEI, .can_stream = true,
      .read = server_tei_embed_read,      .write = server_tei_embed_write},
-    {"POST", "/embed_all",    SERVER_API_TEI,
+    {"POST", "/embed_all",    SERVER_API_TEI, .grows = true,
      .read = server_tei_embed_all_read,  .write = server_tei_embed_all_write},
     {"POST", "/embed_sparse", SERVER_API_TEI,
      .read = server_tei_sparse_read,     .write = server_tei_sparse_write},
@@ -36,7 +36,7 @@ static const server_route routes[] = {
      .read = server_tei_task_read,       .write = server_tei_task_write},
     {"POST", "/embeddings",   SERVER_API_OPENAI,
      .read = server_openai_read_lenient, .write = server_openai_write},
-    {"POST", "/tokenize",     SERVER_API_TEI, .answer = server_tei_tokenize_answer},
+    {"POST", "/tokenize",     SERVER_API_TEI, .grows = true, .answer = server_tei_tokenize_answer},
     {"POST", "/decode",       SERVER_API_TEI, .answer = server_tei_decode_answer},
     {"GET",  "/info",         SERVER_API_TEI, .answer = server_tei_info_answer},
     {"GET",  "/health",       SERVER_API_TEI, .is_public = true,

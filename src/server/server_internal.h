@@ -96,6 +96,9 @@ tandem_status server_work_submit(server_work *work, server_flight *flight, tande
 /* Fills request options that the body left open from the headers. */
 tandem_status server_work_options(server_work *work, tandem_error *err) TANDEM_NODISCARD;
 
+/* Counts memory that the answer holds until the client has taken it, if it is large. */
+void server_work_count(server_work *work, size_t bytes);
+
 /* Answers with work->err, in the form of its API. */
 void server_work_fail(server_work *work);
 

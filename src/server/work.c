@@ -14,6 +14,7 @@
 
 #define INLINE_BYTES_MAX ((size_t)16 << 10)   /* of a body that is read on the loop's thread */
 #define LARGE_BYTES_MAX  ((int64_t)256 << 20) /* of larger bodies together */
+#define LARGE_ANSWER_MIN ((size_t)1 << 20)    /* what is smaller is not counted */
 #define OUT_BYTES_MAX    ((size_t)1 << 30)
 #define WHOLE_BYTES_MAX  ((size_t)1 << 20) /* of an answer that is sent as a whole */
 #define GATE_NS          ((uint64_t)4000000)
@@ -44,6 +45,19 @@ static bool is_type_wrong(const server_work *work) {
     return !is_type(ask->content_type, "application/json");
 }
 
+static bool has_memory(server_work *work) {
+    if (atomic_load(&work->loop->server->large_bytes) <= LARGE_BYTES_MAX) return true;
+    work->retry_ns = 1000000000;
+    return TANDEM_FAIL(&work->err, CAPACITY, "large requests fill %lld bytes of memory",
+                       (long long)LARGE_BYTES_MAX) == TANDEM_OK;
+}
+
+void server_work_count(server_work *work, size_t bytes) {
+    if (bytes < LARGE_ANSWER_MIN || work->exchange->is_ended) return;
+    work->large_bytes += (int64_t)bytes;
+    atomic_fetch_add(&work->loop->server->large_bytes, (int64_t)bytes);
+}
+
 /* What the head alone can be refused for. */
 static void check_head(server_work *work) {
     server_state *server = work->loop->server;
@@ -66,6 +80,8 @@ static void check_head(server_work *work) {
         (void)TANDEM_FAIL(&work->err, CAPACITY, BODY_WORD " has %lld bytes, limit %lld",
                           (long long)head->content_length, (long long)limit);
         fail_now(work, 413);
+    } else if (work->ask.route->grows && !has_memory(work)) {
+        fail_now(work, 429);
     }
 }
 
@@ -303,6 +319,7 @@ static void send_answer(server_work *work, tandem_status status) {
         http_answer_break(work->exchange);
         return;
     }
+    server_work_count(work, work->out.len + work->ask.arena->bytes_used);
     const int code = work->ask.http_code == 0 ? 200 : work->ask.http_code;
     const tandem_str fields = {work->fields.ptr, work->fields.len};
     if (work->out.len > WHOLE_BYTES_MAX) {
@@ -344,10 +361,9 @@ static void take_body(server_work *work, tandem_str bytes) {
         // From here on what the whole body may need counts.
         const int64_t length = exchange->head.content_length;
         work->large_bytes = length > 0 ? length : server->catalog.limits.body_bytes;
-        if (atomic_fetch_add(&server->large_bytes, work->large_bytes) > LARGE_BYTES_MAX) {
-            work->retry_ns = 1000000000;
-            (void)TANDEM_FAIL(&work->err, CAPACITY, "large requests fill %lld bytes of memory",
-                              (long long)LARGE_BYTES_MAX);
+        const bool has_room = has_memory(work);
+        atomic_fetch_add(&server->large_bytes, work->large_bytes);
+        if (!has_room) {
             fail_now(work, 429);
             return;
         }

@@ -73,6 +73,9 @@ void server_work_answer(server_work *work) {
         fail_text(work);
         return;
     }
+    const tandem_result *result = work->result;
+    if (result->vectors != NULL)
+        server_work_count(work, result->rows * (size_t)result->dimensions * sizeof(float));
     work->out.len = 0;
     if (ask->route->write(ask, work->result, &work->row, &work->out, &work->err) != TANDEM_OK) {
         server_work_fail(work);

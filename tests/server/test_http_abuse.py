@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import select
 import signal
 import threading
 import time
@@ -42,6 +43,37 @@ class Bodies(ServerCase):
                      "/v2/models/tiny-bert/infer"):
             answer = self.ask("POST", path, body, {"Content-Type": "application/json"})
             self.assertEqual(answer.code, 413, (path, answer.body))
+
+    def test_large_texts_to_tokenize(self):
+        """Take their time, and nobody else's."""
+        with Wire(self.server.port, timeout=120) as wire:
+            wire.send(post("/tokenize", {"inputs": "a b " * (2 * MIB)}))
+            begun = time.monotonic()
+            longest = 0
+            while not select.select([wire.socket], [], [], 0)[0]:
+                before = time.monotonic()
+                self.assertEqual(self.ask("GET", "/health").code, 200)
+                longest = max(longest, time.monotonic() - before)
+            self.assertLess(longest, 0.5 * (time.monotonic() - begun))
+
+    def test_large_answers_that_nobody_reads(self):
+        """While they fill the memory there is for them, no more are made."""
+        codes = []
+        wires = []
+        for _ in range(10):
+            wires.append(Wire(self.server.port, timeout=120))
+            wires[-1].send(post("/tokenize", {"inputs": "a b " * (MIB // 2)}))
+            codes.append(wires[-1].head()[0])
+        self.assertEqual(codes[0], 200)
+        self.assertEqual(codes[-1], 429)
+        self.assertEqual(self.ask("POST", "/embed_all", {"inputs": "a"}).code, 429)
+        self.assertEqual(self.ask("POST", "/embed", {"inputs": "a"}).code, 200)
+        for wire in wires:
+            wire.reset()
+        end = time.monotonic() + 30
+        while self.ask("POST", "/embed_all", {"inputs": "a"}).code != 200:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
 
     def test_streams_that_nobody_reads(self):
         """Many of them hold no more than a few would."""
