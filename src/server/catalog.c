@@ -55,6 +55,7 @@ static tandem_str last_part(const char *name) {
 static bool is_called(const server_model *model, tandem_str name) {
     if (tandem__str_is(name, model->name) || tandem__str_equal(name, last_part(model->name)))
         return true;
+    if (model->folder != NULL && tandem__str_is(name, model->folder)) return true;
     for (int32_t i = 0; i < model->alias_count; i++) {
         if (tandem__str_is(name, model->aliases[i])) return true;
     }

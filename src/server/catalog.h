@@ -29,7 +29,8 @@ typedef struct server_model {
     const char *id;                          /* the Hub's name or the folder's; NULL = the name */
     const char *aliases[SERVER_ALIASES_MAX]; /* further names that find it */
     int32_t alias_count;
-    const char *size; /* "small", "medium", "large" */
+    const char *folder; /* that it was opened from, or NULL: requests may say it, answers do not */
+    const char *size;   /* "small", "medium", "large" */
     const char *dtype;
     int64_t created_s; /* Unix time of opening */
     tandem_engine *engine;

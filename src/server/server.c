@@ -80,7 +80,10 @@ static tandem_status open_models(server_state *server, tandem_error *err) {
         TANDEM_TRY(check_prompt(options, model, err));
         model->id = name_of(from->name);
         model->name = from->served_name != NULL ? from->served_name : model->id;
-        if (model->name != from->name) model->aliases[model->alias_count++] = from->name;
+        if (model->id != from->name)
+            model->folder = from->name;
+        else if (model->name != model->id)
+            model->aliases[model->alias_count++] = model->id;
         for (size_t k = 0; k < from->alias_count && model->alias_count < SERVER_ALIASES_MAX; k++)
             model->aliases[model->alias_count++] = from->aliases[k];
         model->lane_count = tandem_lanes(model->engine, model->lanes);

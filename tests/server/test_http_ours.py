@@ -78,6 +78,11 @@ class Names(ServerCase):
                             body={"query": "a", "documents": ["b"]})
         self.assertEqual(answer.json()["id"], "mine")
 
+    def test_where_a_model_lies_is_not_told(self):
+        self.assertEqual(self.ask("POST", "/embed", {"inputs": "a", "model": BERT}).code, 200)
+        for path in ("/openapi.json", "/v1/models", "/info", "/lanes", "/metrics", "/v2"):
+            self.assertNotIn(BERT.encode(), self.ask("GET", path).body, path)
+
     def test_traces(self):
         got = self.embed("traceparent: " + TRACE).headers["traceparent"]
         self.assertRegex(got, r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
