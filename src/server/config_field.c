@@ -88,7 +88,7 @@ static tandem_status number_expected(const server_field *field, const char *sour
 static tandem_status set_text(void *at, const char *text, const char *source, tandem_arena *arena,
                               tandem_error *err) {
     if (text[0] == '\0') return TANDEM_FAIL(err, INVALID, "%s: empty, expected a text", source);
-    const char *copy = tandem__arena_copy(arena, text, strlen(text));
+    const char *copy = arena == NULL ? text : tandem__arena_copy(arena, text, strlen(text));
     if (copy == NULL) return TANDEM_FAIL(err, MEMORY, "%s: no memory", source);
     *(const char **)at = copy;
     return TANDEM_OK;

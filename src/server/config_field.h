@@ -35,8 +35,8 @@ typedef struct server_field {
 #define SERVER_FIELD_COUNT(table) (sizeof(table) / sizeof *(table))
 
 /* Gives the field of `object` the value that `text` says. `source` begins the error's message: a
- * flag, a variable, a file's line. Texts are copied to the arena. TANDEM_INVALID names the value
- * and what was expected. */
+ * flag, a variable, a file's line. Texts are copied to the arena; without one they outlive the
+ * object. TANDEM_INVALID names the value and what was expected. */
 tandem_status server_field_set(const server_field *field, void *object, const char *text,
                                const char *source, tandem_arena *arena,
                                tandem_error *err) TANDEM_NODISCARD;

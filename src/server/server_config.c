@@ -29,7 +29,7 @@ void server_config_init(server_config *config) {
     for (int i = 0; i < SERVER_SETTINGS; i++) {
         if (fallbacks[i] == NULL) continue;
         const tandem_status status =
-            server_field_set(&settings[i], config, fallbacks[i], "", &config->arena, NULL);
+            server_field_set(&settings[i], config, fallbacks[i], "", NULL, NULL);
         TANDEM_ASSERT(status == TANDEM_OK);
     }
 }
