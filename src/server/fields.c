@@ -114,6 +114,10 @@ void *server_ask_array(server_ask *ask, size_t count, size_t size, tandem_error 
 
 tandem_status server_body_parse(server_ask *ask, tandem_str body, const tandem_json **root,
                                 tandem_error *err) {
+    if (body.len == 0) {
+        ask->http_code = 400;
+        return TANDEM_FAIL(err, FORMAT, "the request's body is empty, expected JSON");
+    }
     const tandem_status status = tandem__json_parse_strict(body, ask->arena, root, err);
     if (status == TANDEM_FORMAT) ask->http_code = 400;
     if (status == TANDEM_CAPACITY) ask->http_code = 413;
