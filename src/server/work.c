@@ -117,7 +117,8 @@ static bool is_everybodys(const server_work *work) {
     const tandem_request *request = &work->ask.request;
     const bool has_own_bound =
         work->ask.tenant != NULL && server->options.engine.tenant_tokens_max > 0;
-    return server->catalog.count == 1 && request->lane == NULL && request->lane_classes == 0 &&
+    const bool is_any_lane = request->lane == NULL || strcmp(request->lane, "auto") == 0;
+    return server->catalog.count == 1 && is_any_lane && request->lane_classes == 0 &&
            !has_own_bound && !work->is_over_rate;
 }
 
