@@ -24,6 +24,11 @@ def rows_of(body):
     return [json.loads(line) for line in body.splitlines()]
 
 
+def rss_mb(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
 class Rows:
     """The lines of an answer as they come."""
 
@@ -219,9 +224,12 @@ class Stream(ServerCase):
         sender = threading.Thread(target=self.wire.send, args=(
             request("POST", "/embed", b"", LINES_IN, CHUNKED),
             *(chunk(json.dumps(text).encode() + b"\n") for text in texts), LAST))
+        before = rss_mb(self.server)
         sender.start()
         answer = self.wire.answer()
         sender.join()
+        if not IS_SANITIZED:
+            self.assertLess(rss_mb(self.server) - before, 64)
         rows = rows_of(answer.body)
         self.assertEqual(sorted(row["index"] for row in rows), list(range(count)))
         by_index = {row["index"]: row["embedding"] for row in rows}
@@ -271,15 +279,11 @@ class Memory(ServerCase):
     models = (MINILM,)
     options = ("--threads", "1")
 
-    def rss(self):
-        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) // 1024
-
     def test_bounded(self):
         wire = Wire(self.server.port, timeout=1)
         self.addCleanup(wire.close)
         wire.send(request("POST", "/embed", b"", LINES_IN, CHUNKED))
-        before = self.rss()
+        before = rss_mb(self.server)
         piece = b"".join(json.dumps(f"{i} " + "word " * 200).encode() + b"\n" for i in range(100))
         sent = 0
         try:
@@ -290,7 +294,7 @@ class Memory(ServerCase):
             pass
         self.assertLess(sent, 256 << 20)
         time.sleep(0.2)
-        self.assertLess(self.rss() - before, 384 if IS_SANITIZED else 96)
+        self.assertLess(rss_mb(self.server) - before, 384 if IS_SANITIZED else 96)
         self.assertEqual(self.ask("GET", "/health").code, 200)
 
 
