@@ -173,9 +173,11 @@ void server_work_account(server_work *work, bool is_gone) {
     const bool is_inference = ask->route->read != NULL || ask->route->read_bytes != NULL;
     if (ask->catalog->ledger != NULL && is_inference && work->is_routed) enter_usage(work, is_gone);
     if (ask->tenant == NULL) return;
+    // Who leaves before the answer gets nothing back: a lane may have done the work.
+    const bool is_left = is_gone && (int64_t)work->sample.tokens < work->estimate;
+    const int64_t tokens = is_left ? work->estimate : (int64_t)work->sample.tokens;
     if (work->is_admitted)
-        server_tenant_settle(ask->tenant, work->estimate, (int64_t)work->sample.tokens,
-                             tandem__clock_ns());
+        server_tenant_settle(ask->tenant, work->estimate, tokens, tandem__clock_ns());
     server_tenant_put(ask->tenant);
     ask->tenant = NULL;
 }
