@@ -39,4 +39,15 @@ static inline bool tandem__str_starts(tandem_str a, const char *prefix) {
     return a.len >= len && memcmp(a.ptr, prefix, len) == 0;
 }
 
+/* Whether `value` is one of "a|b|c". */
+static inline bool tandem__str_is_one_of(const char *words, const char *value) {
+    const size_t len = strlen(value);
+    for (const char *at = words; at != NULL; at = strchr(at, '|')) {
+        if (*at == '|') at++;
+        const size_t word = strcspn(at, "|");
+        if (word == len && memcmp(at, value, len) == 0) return true;
+    }
+    return false;
+}
+
 #endif

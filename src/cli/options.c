@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/nearest.h"
 #include "base/number.h"
+#include "base/str.h"
 
 #define WORD_BYTES_MAX 80
 
@@ -82,21 +83,10 @@ static cli_exit unknown_option(const cli_command *command, const char *name, siz
     return cli_usage(command, "unknown option --%s, the nearest is --%s", given, nearest);
 }
 
-/* Whether `value` is one of "a|b|c". */
-static bool is_word(const char *words, const char *value) {
-    const size_t len = strlen(value);
-    for (const char *at = words; at != NULL; at = strchr(at, '|')) {
-        if (*at == '|') at++;
-        const size_t word = strcspn(at, "|");
-        if (word == len && memcmp(at, value, len) == 0) return true;
-    }
-    return false;
-}
-
 static bool is_true_word(const char *value, bool *is_true) {
-    if (is_word("1|true|yes|on", value))
+    if (tandem__str_is_one_of("1|true|yes|on", value))
         *is_true = true;
-    else if (is_word("0|false|no|off", value))
+    else if (tandem__str_is_one_of("0|false|no|off", value))
         *is_true = false;
     else
         return false;
@@ -145,7 +135,7 @@ static cli_exit assign(const parser *p, const cli_option *option, const char *so
         return CLI_DONE;
     }
     case CLI_WORD:
-        if (!is_word(option->value, value)) {
+        if (!tandem__str_is_one_of(option->value, value)) {
             return cli_usage(p->command, "%s: \"%s\", expected one of %s", source, value,
                              option->value);
         }

@@ -8,24 +8,14 @@
 #include "base/fail.h"
 #include "base/nearest.h"
 #include "base/number.h"
+#include "base/str.h"
 #include "tandem/engine.h"
 
 #define SOURCE_BYTES 300
 
-/* Whether `value` is one of "a|b|c". */
-static bool is_word(const char *words, const char *value) {
-    const size_t len = strlen(value);
-    for (const char *at = words; at != NULL; at = strchr(at, '|')) {
-        if (*at == '|') at++;
-        const size_t word = strcspn(at, "|");
-        if (word == len && memcmp(at, value, len) == 0) return true;
-    }
-    return false;
-}
-
 static bool parse_switch(const char *text, bool *value) {
-    *value = is_word("true|yes|on|1|True|TRUE", text);
-    return *value || is_word("false|no|off|0|False|FALSE", text);
+    *value = tandem__str_is_one_of("true|yes|on|1|True|TRUE", text);
+    return *value || tandem__str_is_one_of("false|no|off|0|False|FALSE", text);
 }
 
 /* A whole number and a unit: powers of 1000, or with an i of 1024. */
@@ -102,7 +92,7 @@ tandem_status server_field_set(const server_field *field, void *object, const ch
     case SERVER_FIELD_TEXT:
         return set_text(at, text, source, arena, err);
     case SERVER_FIELD_WORD:
-        if (!is_word(field->words, text)) {
+        if (!tandem__str_is_one_of(field->words, text)) {
             return TANDEM_FAIL(err, INVALID, "%s: \"%.60s\", expected one of %s", source, text,
                                field->words);
         }

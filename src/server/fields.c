@@ -190,13 +190,6 @@ tandem_status server_read_model(server_ask *ask, const tandem_json *object, serv
     return status;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* A percent sign without two hexadecimal digits stands for itself. */
 static tandem_status decode_path(server_ask *ask, tandem_str path, tandem_str *decoded,
                                  tandem_error *err) {
@@ -204,8 +197,9 @@ static tandem_status decode_path(server_ask *ask, tandem_str path, tandem_str *d
     if (text == NULL) return TANDEM_MEMORY;
     size_t len = 0;
     for (size_t i = 0; i < path.len; i++) {
-        const int high = path.ptr[i] == '%' && i + 2 < path.len ? hex_digit(path.ptr[i + 1]) : -1;
-        const int low = high >= 0 ? hex_digit(path.ptr[i + 2]) : -1;
+        const int high =
+            path.ptr[i] == '%' && i + 2 < path.len ? tandem__hex_digit(path.ptr[i + 1]) : -1;
+        const int low = high >= 0 ? tandem__hex_digit(path.ptr[i + 2]) : -1;
         text[len++] = low >= 0 ? (char)(high * 16 + low) : path.ptr[i];
         if (low >= 0) i += 2;
     }

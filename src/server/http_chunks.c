@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/http_chunks.h"
 
+#include "base/number.h"
+
 #define DIGITS_MAX 15
 #define SPARE_MAX  ((uint32_t)8 << 10) /* bytes of extensions and trailers of one body */
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* A byte of a chunk's first line. False: it cannot stand there. */
 static bool step_size(http_chunks *chunks, char c) {
-    const int digit = hex_value(c);
+    const int digit = tandem__hex_digit(c);
     if (digit >= 0 && chunks->digits < DIGITS_MAX) {
         chunks->left = chunks->left * 16 + (uint64_t)digit;
         chunks->digits++;

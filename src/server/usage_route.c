@@ -4,19 +4,13 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/number.h"
 #include "server/keys.h"
 #include "server/ledger.h"
 #include "server/usage.h"
 
 #define READ_NS       UINT64_C(500000000)
 #define TENANT_LENGTH 200 /* bytes of a name in a query, percent signs included */
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 /* A value of a query string, decoded, NUL-terminated, in the request's arena; NULL without memory
  * or where it is no text. */
@@ -27,8 +21,8 @@ static const char *decode(tandem_arena *arena, tandem_str value) {
     for (size_t i = 0; i < value.len; i++, len++) {
         text[len] = value.ptr[i] == '+' ? ' ' : value.ptr[i];
         if (value.ptr[i] != '%') continue;
-        const int high = i + 2 < value.len ? hex_digit(value.ptr[i + 1]) : -1;
-        const int low = i + 2 < value.len ? hex_digit(value.ptr[i + 2]) : -1;
+        const int high = i + 2 < value.len ? tandem__hex_digit(value.ptr[i + 1]) : -1;
+        const int low = i + 2 < value.len ? tandem__hex_digit(value.ptr[i + 2]) : -1;
         if (high < 0 || low < 0 || (high == 0 && low == 0)) return NULL;
         text[len] = (char)(high << 4 | low);
         i += 2;
