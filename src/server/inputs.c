@@ -124,9 +124,10 @@ tandem_status server_inputs_read(server_ask *ask, const tandem_json *object, ser
     if (node->kind == TANDEM_JSON_STRING) return read_texts(ask, node, 1, inputs, err);
     if (node->kind != TANDEM_JSON_ARRAY)
         return server_field_fail(ask, inputs->name, node, EXPECTED, err);
+    ask->is_single = node->count > 0 && node->first->kind == TANDEM_JSON_NUMBER;
     if (node->count == 0) return server_field_empty(ask, inputs->name, err);
     if (node->first->kind == TANDEM_JSON_NUMBER) return read_id_lists(ask, node, 1, inputs, err);
-    inputs->is_single = ask->is_single = false;
+    inputs->is_single = false;
     TANDEM_TRY(server_check_batch(ask, inputs->name, node->count, err));
     if (inputs->count_max > 0 && node->count > inputs->count_max) {
         ask->field = inputs->name;
