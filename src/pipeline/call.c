@@ -12,7 +12,8 @@
 #include "base/signal_fd.h"
 #include "pipeline/pipeline_internal.h"
 
-#define KEPT_BYTES_MAX ((size_t)1 << 20) /* of a result in a call that is kept for the next */
+#define KEPT_CALLS_MAX 256                /* for the next; a crowd's are given back */
+#define KEPT_BYTES_MAX ((size_t)64 << 10) /* of a result in a call that is kept for the next */
 
 struct tandem_call {
     pipeline_job job; /* first: the job that is over is a call */
@@ -35,7 +36,10 @@ struct tandem_queue {
 static tandem_call *call_new(tandem_engine *engine) {
     (void)pthread_mutex_lock(&engine->calls_mutex);
     tandem_call *call = engine->free_calls;
-    if (call != NULL) engine->free_calls = call->next;
+    if (call != NULL) {
+        engine->free_calls = call->next;
+        engine->free_call_count--;
+    }
     (void)pthread_mutex_unlock(&engine->calls_mutex);
     return call != NULL ? call : tandem__mem_calloc(1, sizeof *call);
 }
@@ -45,9 +49,16 @@ void tandem_call_close(tandem_call *call) {
     tandem_engine *engine = call->job.engine;
     if (tandem__result_bytes(&call->result) > KEPT_BYTES_MAX) tandem_result_deinit(&call->result);
     (void)pthread_mutex_lock(&engine->calls_mutex);
-    call->next = engine->free_calls;
-    engine->free_calls = call;
+    const bool is_kept = engine->free_call_count < KEPT_CALLS_MAX;
+    if (is_kept) {
+        call->next = engine->free_calls;
+        engine->free_calls = call;
+        engine->free_call_count++;
+    }
     (void)pthread_mutex_unlock(&engine->calls_mutex);
+    if (is_kept) return;
+    tandem_result_deinit(&call->result);
+    tandem__mem_free(call);
 }
 
 void tandem__calls_free(tandem_engine *engine) {

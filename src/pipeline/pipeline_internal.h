@@ -18,7 +18,6 @@
 #include "sched/classes.h"
 #include "sched/sched.h"
 #include "tandem/engine.h"
-#include "tandem/tokenizer.h"
 
 /* A backend of the table and, once it serves, its lane. */
 typedef struct engine_lane {
@@ -91,7 +90,8 @@ struct tandem_engine {
     size_t cache_bytes;
     pipeline_metrics *metrics;
     struct tandem_call *free_calls;
-    pthread_mutex_t calls_mutex; /* of free_calls */
+    int32_t free_call_count;
+    pthread_mutex_t calls_mutex; /* of both */
 };
 
 #define PIPELINE_WARMUP_NS    ((uint64_t)30 * 1000000000) /* a lane that takes longer is hung */

@@ -69,7 +69,7 @@ typedef struct server_work {
     tandem_error err;
     tandem_status status; /* of the worker's part */
     uint64_t retry_ns;
-    int64_t large_bytes;   /* of the body, while they count */
+    int64_t large_bytes;   /* of a large body so far, then of its answer: while they count */
     server_stream *stream; /* NULL: one call, one answer */
     int32_t busy;          /* functions up the stack that still look at it */
     bool is_working;       /* a worker has it */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "server/keys.h"
 #include "server/ledger.h"
@@ -93,8 +94,16 @@ tandem_status server_usage_answer(server_ask *ask, const tandem_json *body, tand
     server_usage_query query = {.by = SERVER_USAGE_TENANT, .limit_ns = READ_NS};
     TANDEM_TRY(read_query(ask, &query, err));
     TANDEM_TRY(bound_to_own(ask, &query, err));
+    tandem_error cause = {0};
     const tandem_status status =
-        server_usage_json(server_ledger_path(ask->catalog->ledger), &query, out, err);
-    if (status == TANDEM_TIMEOUT) ask->http_code = 503;
-    return status;
+        server_usage_json(server_ledger_path(ask->catalog->ledger), &query, out, &cause);
+    if (status == TANDEM_TIMEOUT || status == TANDEM_IO || status == TANDEM_FORMAT) {
+        // Where the file lies is for the log.
+        ask->http_code = 503;
+        tandem__log(TANDEM_LOG_WARN, "GET /usage: %s", cause.message);
+        return TANDEM_FAIL(err, IO, "the ledger cannot be read now");
+    }
+    if (status != TANDEM_OK)
+        return tandem__fail(err, status, __FILE__, __LINE__, "%s", cause.message);
+    return TANDEM_OK;
 }

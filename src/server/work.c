@@ -352,18 +352,17 @@ static void hand_over(server_work *work, void (*run)(server_task *task)) {
 }
 
 static void take_body(server_work *work, tandem_str bytes) {
-    const http_exchange *exchange = work->exchange;
     if (work->stream != NULL) {
         server_stream_body(work, bytes);
         return;
     }
-    server_state *server = work->loop->server;
-    if (work->body.len + bytes.len > INLINE_BYTES_MAX && work->large_bytes == 0) {
-        // From here on what the whole body may need counts.
-        const int64_t length = exchange->head.content_length;
-        work->large_bytes = length > 0 ? length : server->catalog.limits.body_bytes;
+    // What a large body has brought so far counts, not what it says will come: a client that
+    // trickles must not take the room of those that send.
+    const int64_t len = (int64_t)(work->body.len + bytes.len);
+    if (len > (int64_t)INLINE_BYTES_MAX) {
         const bool has_room = has_memory(work);
-        atomic_fetch_add(&server->large_bytes, work->large_bytes);
+        atomic_fetch_add(&work->loop->server->large_bytes, len - work->large_bytes);
+        work->large_bytes = len;
         if (!has_room) {
             fail_now(work, 429);
             return;
@@ -371,7 +370,7 @@ static void take_body(server_work *work, tandem_str bytes) {
     }
     if (tandem__buffer_push(&work->body, bytes.ptr, bytes.len, NULL) == TANDEM_OK) return;
     (void)TANDEM_FAIL(&work->err, CAPACITY, BODY_WORD " has over %lld bytes, which is the limit",
-                      (long long)server->catalog.limits.body_bytes);
+                      (long long)work->loop->server->catalog.limits.body_bytes);
     fail_now(work, 413);
 }
 
