@@ -77,6 +77,9 @@ typedef struct http_handler {
     void (*ended)(http_exchange *exchange, bool is_gone);
     /* Four times a second, on each loop's thread. May be NULL. */
     void (*tick)(void *context, http_loop *loop);
+    /* After each turn of a loop: how long it should rest before the next, so that what comes in
+     * the meantime is worked on together; 0 = not at all. May be NULL. */
+    uint64_t (*rest_ns)(void *context);
     /* The loop's thread starts, before its first connection. */
     tandem_status (*loop_open)(void *context, http_loop *loop, tandem_error *err);
     void (*loop_close)(void *context, http_loop *loop);

@@ -90,6 +90,7 @@ struct http_loop {
     http_post **posts_end;
     pthread_t thread;
     bool is_started;
+    bool is_stopped;    /* its thread's own */
     bool tells_leaving; /* libevent's EV_CLOSED works here */
     http_conn *conns;
     http_exchange *spare;

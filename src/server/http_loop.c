@@ -2,6 +2,7 @@
 /* The loops: a thread each, with its own libevent base, so that nothing of libevent is shared and
  * needs no locks. Other threads hand work in through a list and a file descriptor. */
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
@@ -147,12 +148,19 @@ static tandem_status loop_open(http_loop *loop, http_server *server, tandem_erro
 
 static void *loop_run(void *arg) {
     http_loop *loop = arg;
-    (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    const http_handler *handler = &loop->server->handler;
+    while (!loop->is_stopped) {
+        (void)event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+        const uint64_t rest_ns = handler->rest_ns == NULL ? 0 : handler->rest_ns(handler->context);
+        const struct timespec rest = {.tv_nsec = (long)rest_ns};
+        if (rest_ns > 0) (void)nanosleep(&rest, NULL);
+    }
     return NULL;
 }
 
 static void stop(void *context) {
     http_loop *loop = context;
+    loop->is_stopped = true;
     (void)event_base_loopbreak(loop->base);
 }
 

@@ -17,6 +17,7 @@
 #define LARGE_ANSWER_MIN ((size_t)1 << 20)    /* what is smaller is not counted */
 #define OUT_BYTES_MAX    ((size_t)1 << 30)
 #define WHOLE_BYTES_MAX  ((size_t)1 << 20) /* of an answer that is sent as a whole */
+#define REST_NS          ((uint64_t)1000000)
 #define GATE_NS          ((uint64_t)4000000)
 #define BODY_WORD        "the request's body"
 
@@ -496,6 +497,18 @@ static void on_queue(void *context) {
     server_streams_flush(loop);
 }
 
+/* While a gate is shut requests come faster than they can be served, and each wake-up of a loop
+ * takes a processor from the lanes in the middle of a batch: they are answered some together. */
+static uint64_t rest_ns(void *context) {
+    const server_state *server = context;
+    const uint64_t now_ns = tandem__clock_ns();
+    for (int band = 0; band < TANDEM_BANDS; band++) {
+        if (now_ns < atomic_load_explicit(&server->gates_ns[band], memory_order_relaxed))
+            return REST_NS;
+    }
+    return 0;
+}
+
 static void on_tick(void *context, http_loop *http) {
     (void)context;
     server_streams_tick(http_loop_own(http));
@@ -540,6 +553,7 @@ http_handler server_handler(server_state *server) {
         .drained = on_drained,
         .ended = on_ended,
         .tick = on_tick,
+        .rest_ns = rest_ns,
         .loop_open = loop_open,
         .loop_close = loop_close,
     };
