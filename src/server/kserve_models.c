@@ -72,14 +72,19 @@ tandem_status kserve_model_ready_answer(server_ask *ask, const tandem_json *body
     return server_push(out, ",\"ready\":true}", err);
 }
 
+/* Finds the path's model and begins an object with its name. */
+static tandem_status begin_model(server_ask *ask, tandem_buffer *out, tandem_error *err) {
+    TANDEM_TRY(kserve_model(ask, err));
+    TANDEM_TRY(server_push(out, "{\"name\":", err));
+    return server_push_string(out, ask->model->name, err);
+}
+
 tandem_status kserve_model_answer(server_ask *ask, const tandem_json *body, tandem_buffer *out,
                                   tandem_error *err) {
     (void)body;
-    TANDEM_TRY(kserve_model(ask, err));
+    TANDEM_TRY(begin_model(ask, out, err));
     int32_t columns = 0;
     const char *output = kserve_output(ask->model, &columns);
-    TANDEM_TRY(server_push(out, "{\"name\":", err));
-    TANDEM_TRY(server_push_string(out, ask->model->name, err));
     TANDEM_TRY(server_push(out,
                            ",\"versions\":[\"1\"],\"platform\":\"tandem\",\"inputs\":[{\"name\":"
                            "\"text\",\"datatype\":\"BYTES\",\"shape\":[-1]}",
@@ -97,11 +102,9 @@ tandem_status kserve_model_answer(server_ask *ask, const tandem_json *body, tand
 tandem_status kserve_config_answer(server_ask *ask, const tandem_json *body, tandem_buffer *out,
                                    tandem_error *err) {
     (void)body;
-    TANDEM_TRY(kserve_model(ask, err));
+    TANDEM_TRY(begin_model(ask, out, err));
     int32_t columns = 0;
     const char *output = kserve_output(ask->model, &columns);
-    TANDEM_TRY(server_push(out, "{\"name\":", err));
-    TANDEM_TRY(server_push_string(out, ask->model->name, err));
     TANDEM_TRY(server_push(out,
                            ",\"platform\":\"tandem\",\"backend\":\"tandem\",\"version_policy\":{"
                            "\"latest\":{\"num_versions\":1}},\"max_batch_size\":",

@@ -18,12 +18,8 @@
 #include "server/server_internal.h"
 #include "tandem/version.h"
 
-#define DEFAULT_MODEL       "sentence-transformers/all-MiniLM-L6-v2"
-#define BODY_BYTES_DEFAULT  ((int64_t)16 << 20)
-#define BATCH_TEXTS_DEFAULT 2048
-#define CACHE_BYTES_DEFAULT ((int64_t)64 << 20)
-#define DRAIN_S_DEFAULT     30.0
-#define TICK_NS             ((uint64_t)20000000)
+#define DEFAULT_MODEL "sentence-transformers/all-MiniLM-L6-v2"
+#define TICK_NS       ((uint64_t)20000000)
 
 /* Connections need descriptors: as many as the system lets this process have. */
 static void raise_descriptors(void) {
@@ -102,30 +98,16 @@ static void close_models(server_state *server) {
     tandem_models_close(server->models);
 }
 
-static void fill_defaults(server_options *options) {
-    if (options->model_count == 0) {
-        options->models = &default_model;
-        options->model_count = 1;
-    }
-    if (options->body_bytes_max <= 0) options->body_bytes_max = BODY_BYTES_DEFAULT;
-    if (options->batch_texts_max <= 0) options->batch_texts_max = BATCH_TEXTS_DEFAULT;
-    if (options->drain_s <= 0) options->drain_s = DRAIN_S_DEFAULT;
-    if (options->engine.cache_bytes == 0) options->engine.cache_bytes = CACHE_BYTES_DEFAULT;
-    if (options->engine.cache_bytes < 0) options->engine.cache_bytes = 0;
-}
-
 /* An address that only this machine can reach. */
 static bool is_own_machine(const char *host) {
-    return host == NULL || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
            strncmp(host, "127.", 4) == 0;
 }
 
 static tandem_status open_keys(server_state *server, tandem_error *err) {
     const server_options *options = &server->options;
-    const server_config *config = options->config;
-    const bool has_keys =
-        config != NULL && (config->api_key != NULL || config->tenants_path != NULL);
-    if (has_keys) TANDEM_TRY(server_keys_open(config, &server->catalog.keys, err));
+    const bool has_keys = options->config != NULL;
+    if (has_keys) TANDEM_TRY(server_keys_open(options->config, &server->catalog.keys, err));
     if (!has_keys && !options->is_open && !is_own_machine(options->host))
         return TANDEM_FAIL(err, PERMISSION,
                            "host: \"%s\" can be reached from other machines and no keys are "
@@ -206,7 +188,7 @@ static void say_model(const server_model *model, const char *wanted) {
 
 static tandem_status serve(server_state *server, const sigset_t *signals, tandem_error *err) {
     TANDEM_TRY(open_server(server, err));
-    const char *host = server->options.host == NULL ? "127.0.0.1" : server->options.host;
+    const char *host = server->options.host;
     const bool is_v6 = strchr(host, ':') != NULL;
     tandem__log(TANDEM_LOG_INFO, "listening on http://%s%s%s:%d", is_v6 ? "[" : "", host,
                 is_v6 ? "]" : "", http_server_port(server->http));
@@ -230,7 +212,10 @@ tandem_status server_run(const server_options *options, tandem_error *err) {
     server_state *made = tandem__mem_calloc(1, sizeof *made);
     if (made == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for a server");
     made->options = *options;
-    fill_defaults(&made->options);
+    if (options->model_count == 0) {
+        made->options.models = &default_model;
+        made->options.model_count = 1;
+    }
     made->catalog.version = tandem_version();
     made->catalog.is_draining = &made->is_draining;
     made->catalog.limits = (server_limits){

@@ -17,23 +17,24 @@ typedef struct server_model_options {
     size_t alias_count;
 } server_model_options;
 
-/* Zero means the default everywhere. Texts are borrowed until server_run returns. */
+/* What server_config.h's settings come to; their defaults are there. Texts are borrowed until
+ * server_run returns. */
 typedef struct server_options {
     const server_model_options *models; /* [model_count]; none: the default model */
     size_t model_count;
     tandem_engine_options engine; /* of every model; its `model` is not looked at */
-    const char *host;             /* 127.0.0.1 */
-    const char *port;             /* "8080"; "0": the system chooses */
-    const char *socket_path;      /* of a local socket besides; NULL = none */
-    int32_t http_threads;         /* 0 = by the processors */
-    int64_t connections_max;      /* 20,000 */
-    int64_t body_bytes_max;       /* of a request that is no stream; 16 MiB */
-    int64_t batch_texts_max;      /* ... texts; 2,048 */
-    double idle_s;                /* 300 */
-    double drain_s;               /* what is under way may take after SIGTERM; 30 */
-    const char *cors_origin;      /* NULL = no cross-origin requests */
-    bool refuse_long;             /* a text over the model's length is an error unless asked */
-    const char *default_prompt;   /* before texts to embed whose request names no prompt */
+    const char *host;
+    const char *port;        /* "0": the system chooses */
+    const char *socket_path; /* of a local socket besides; NULL = none */
+    int32_t http_threads;    /* 0 = by the processors */
+    int64_t connections_max;
+    int64_t body_bytes_max;     /* of a request that is no stream */
+    int64_t batch_texts_max;    /* ... texts */
+    double idle_s;              /* that a connection may rest */
+    double drain_s;             /* what is under way may take after SIGTERM */
+    const char *cors_origin;    /* NULL = no cross-origin requests */
+    bool refuse_long;           /* a text over the model's length is an error unless asked */
+    const char *default_prompt; /* before texts to embed whose request names no prompt */
     const char *default_prompt_name;
     const struct server_config *config; /* tenants and keys; NULL = everybody may ask */
     const char *ledger_path;            /* usage; NULL = not kept */

@@ -30,7 +30,7 @@ tandem_status server_run_config(const server_config *config, tandem_error *err) 
                    .queue_tokens_max = config->max_queue_tokens,
                    .queue_ms_max = config->max_queue_time * 1e3,
                    .tenant_tokens_max = config->max_tenant_tokens,
-                   .cache_bytes = config->cache == 0 ? -1 : config->cache},
+                   .cache_bytes = config->cache},
         .host = config->host,
         .port = port,
         .socket_path = config->uds_path,

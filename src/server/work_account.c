@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "server/inputs.h"
 #include "server/keys.h"
 #include "server/ledger.h"
 #include "server/server_internal.h"
@@ -132,7 +133,7 @@ static void fill_sample(server_work *work, bool is_gone) {
     sample->is_fallback = request->lane != NULL && strcmp(request->lane, "auto") != 0 &&
                           strcmp(request->lane, work->result->lane) != 0;
     for (size_t i = 0; request->texts != NULL && i < request->count; i++)
-        sample->characters += request->texts[i].len;
+        sample->characters += server_characters(request->texts[i]);
 }
 
 static double to_ms(uint64_t ns) {
