@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a dispatch is told: one struct a kernel, read by the host's C and by the kernels alike. The
+ * text of this file stands before the kernels' own in the source that Metal compiles, so it has no
+ * include, and fields of 4 bytes only, which both sides lay out the same way. Each struct is bound
+ * by setBytes at the index after the kernel's last buffer.
+ *
+ * Everything on the device is f16 but sums, norms' parameters and biases, which are f32. T tokens,
+ * B sequences, H hidden, N heads, D head dim, L longest sequence; all matrices row-major. */
+#ifndef TANDEM_BACKEND_METAL_ARGS_H
+#define TANDEM_BACKEND_METAL_ARGS_H
+
+/* embed: a threadgroup a token. out[t] = norm(word[ids[t]] + position[positions[t]] + type[...])
+ *   0 word f16 [V, E]   1 position f16 [P, E]   2 type f16 [types, E]
+ *   3 ids i32 [T]       4 positions i32 [T]     5 types i32 [T]
+ *   6 gamma f32 [E]     7 beta f32 [E]          8 out f16 [T, E]          9 metal_embed_args
+ * Where a table or the norm is absent, any buffer is bound in its place and the flag is 0. */
+struct metal_embed_args {
+    int width; /* E */
+    int has_position;
+    int has_type;
+    int has_norm;
+    int has_beta;
+    float eps;
+};
+
+/* gemm: c[m, n] = epilogue(sum over k of a[m, k] * w[n, k] + bias[n])
+ *   0 a f16 [M, K] rows lda apart   1 w f16 [N, K] rows K apart   2 bias f32 [N]
+ *   3 other f16 [M, N] rows ld_other apart                        4 c f16 rows ldc apart
+ *   5 metal_gemm_args
+ * Epilogue, in f32 before the one rounding to f16: activation, then `+ other` (a residual) or
+ * `* other` (the gate of a GLU). `other` and `c` may be the same buffer. A threadgroup a tile of
+ * c: groups (ceil(N / tile_n), ceil(M / tile_m), 1). K is a multiple of 8; M and N are any. */
+enum { METAL_OTHER_NONE = 0, METAL_OTHER_ADD = 1, METAL_OTHER_MULTIPLY = 2 };
+struct metal_gemm_args {
+    int m;
+    int n;
+    int k;
+    int lda;
+    int ldc;
+    int ld_other;
+    int has_bias;
+    int activation; /* tandem_activation, NONE to TANH */
+    int other;      /* METAL_OTHER_... */
+};
+
+/* norm: y[t] = (x[t] - mean) / sqrt(variance + eps) * gamma + beta, in place or not; a simdgroup a
+ * row, several rows a threadgroup.
+ *   0 x f16 [T, H]   1 gamma f32 [H]   2 beta f32 [H]   3 y f16 [T, H]   4 metal_norm_args */
+struct metal_norm_args {
+    int rows; /* T */
+    int width;
+    int has_beta;
+    float eps;
+};
+
+/* rope: q and k of qkv turned in place: pair (i, i + D/2) of a head by angle position *
+ * frequency[i]; grid over (T, 2 * N heads).
+ *   0 qkv f16 [T, 3*N*D]   1 angles f32 [P, D/2, 2] (cosine, sine)   2 positions i32 [T]
+ *   3 metal_rope_args */
+struct metal_rope_args {
+    int tokens;
+    int heads;
+    int head_dim;
+    int stride; /* of qkv's rows: 3*N*D */
+};
+
+/* attention: out = softmax(scale * q kT + bias) v, a threadgroup a block of queries of one head.
+ * Groups (block_count, N, 1). Blocks never cross sequences.
+ *   0 qkv f16 [T, 3*N*D]: q of all heads, then k, then v   1 blocks metal_block [block_count]
+ *   2 bias f32 [N, 2 * bias_reach + 1]: added at distance key - query, 0 in the middle
+ *   3 out f16 [T, N*D]     4 metal_attention_args
+ * With a window, a query sees keys at distance <= window only; 0: all of its sequence. */
+struct metal_block {
+    int first_token; /* of the sequence, in the batch */
+    int tokens;      /* of the sequence */
+    int first_query; /* of the block, counted from the sequence's start */
+    int pad;
+};
+struct metal_attention_args {
+    int heads;
+    int head_dim; /* a multiple of 8, at most 128 */
+    int stride;   /* of qkv's rows */
+    int has_bias;
+    int bias_reach;
+    int window;
+    float scale;
+};
+
+/* pool: one vector a sequence, f32; groups (B, ceil(H / threads), 1).
+ *   0 x f16 [T, H]   1 offsets i32 [B + 1]   2 skip i32 [B] (tokens left out at the start)
+ *   3 out f32 [B, out_stride], from out_first on   4 metal_pool_args
+ * kind: tandem_pooling, MEAN to MEAN_SQRT. */
+struct metal_pool_args {
+    int width;
+    int kind;
+    int out_stride;
+    int out_first;
+};
+
+#endif
