@@ -49,8 +49,8 @@
     X0(mtl_new_queue, "-MTLDevice", 1011, "newCommandQueue", objc_id) \
     X2(mtl_new_buffer, "-MTLDevice", 1011, "newBufferWithLength:options:", \
        objc_id, objc_uint, objc_uint) \
-    X4(mtl_new_buffer_no_copy, "-MTLDevice", 1011, "n \
-       ewBufferWithBytesNoCopy:length:options:deallocator:", \
+    X4(mtl_new_buffer_no_copy, "-MTLDevice", 1011, \
+       "newBufferWithBytesNoCopy:length:options:deallocator:", \
        objc_id, void *, objc_uint, objc_uint, objc_block *) \
     X3(mtl_new_library, "-MTLDevice", 1011, "newLibraryWithSource:options:error:", \
        objc_id, objc_id, objc_id, objc_id *) \
@@ -74,8 +74,8 @@
        objc_id, objc_uint, objc_uint) \
     V3(mtl_set_bytes, "-MTLComputeCommandEncoder", 1011, "setBytes:length:atIndex:", \
        const void *, objc_uint, objc_uint) \
-    V2(mtl_dispatch, "-MTLComputeCommandEncoder", 1011, "d \
-       ispatchThreadgroups:threadsPerThreadgroup:", \
+    V2(mtl_dispatch, "-MTLComputeCommandEncoder", 1011, \
+       "dispatchThreadgroups:threadsPerThreadgroup:", \
        objc_size, objc_size) \
     V0(mtl_end, "-MTLCommandEncoder", 1011, "endEncoding")
 
@@ -84,8 +84,8 @@
     X3(ml_load, "+MLModel", 1014, "modelWithContentsOfURL:configuration:error:", \
        objc_id, objc_id, objc_id, objc_id *) \
     V1(ml_set_compute_units, "-MLModelConfiguration", 1014, "setComputeUnits:", objc_int) \
-    X6(ml_array, "-MLMultiArray", 1013, "i \
-       nitWithDataPointer:shape:dataType:strides:deallocator:error:", \
+    X6(ml_array, "-MLMultiArray", 1013, \
+       "initWithDataPointer:shape:dataType:strides:deallocator:error:", \
        objc_id, void *, objc_id, objc_int, objc_id, objc_block *, objc_id *) \
     X1(ml_value, "+MLFeatureValue", 1013, "featureValueWithMultiArray:", objc_id, objc_id) \
     X2(ml_features, "-MLDictionaryFeatureProvider", 1013, "initWithDictionary:error:", \
