@@ -37,7 +37,9 @@
     X3(ns_dictionary, "+NSDictionary", 1000, "dictionaryWithObjects:forKeys:count:", \
        objc_id, const objc_id *, const objc_id *, objc_uint) \
     X0(ns_process_info, "+NSProcessInfo", 1000, "processInfo", objc_id) \
-    X0(ns_thermal_state, "-NSProcessInfo", 1010, "thermalState", objc_int)
+    X0(ns_thermal_state, "-NSProcessInfo", 1010, "thermalState", objc_int) \
+    X1(ns_is_version, "-NSProcessInfo", 1010, "isOperatingSystemAtLeastVersion:", \
+       objc_bool, objc_version)
 
 #define OBJC_MESSAGES_METAL(X0, X1, X2, X3, X4, X6, V0, V1, V2, V3) \
     X0(mtl_device_name, "-MTLDevice", 1011, "name", objc_id) \
@@ -54,9 +56,13 @@
        objc_id, void *, objc_uint, objc_uint, objc_block *) \
     X3(mtl_new_library, "-MTLDevice", 1011, "newLibraryWithSource:options:error:", \
        objc_id, objc_id, objc_id, objc_id *) \
+    X0(mtl_new_event, "-MTLDevice", 1014, "newSharedEvent", objc_id) \
+    X2(mtl_event_wait, "-MTLSharedEvent", 1200, "waitUntilSignaledValue:timeoutMS:", \
+       objc_bool, uint64_t, uint64_t) \
     X2(mtl_new_pipeline, "-MTLDevice", 1011, "newComputePipelineStateWithFunction:error:", \
        objc_id, objc_id, objc_id *) \
     V1(mtl_set_fast_math, "-MTLCompileOptions", 1011, "setFastMathEnabled:", objc_bool) \
+    V1(mtl_set_math_mode, "-MTLCompileOptions", 1500, "setMathMode:", objc_int) \
     V1(mtl_set_language, "-MTLCompileOptions", 1011, "setLanguageVersion:", objc_uint) \
     X1(mtl_new_function, "-MTLLibrary", 1011, "newFunctionWithName:", objc_id, objc_id) \
     X0(mtl_threads_max, "-MTLComputePipelineState", 1011, "maxTotalThreadsPerThreadgroup", \
@@ -65,6 +71,7 @@
     X0(mtl_contents, "-MTLBuffer", 1011, "contents", void *) \
     X0(mtl_commands, "-MTLCommandQueue", 1011, "commandBuffer", objc_id) \
     X0(mtl_encoder, "-MTLCommandBuffer", 1011, "computeCommandEncoder", objc_id) \
+    V2(mtl_signal, "-MTLCommandBuffer", 1014, "encodeSignalEvent:value:", objc_id, uint64_t) \
     V0(mtl_commit, "-MTLCommandBuffer", 1011, "commit") \
     V0(mtl_wait, "-MTLCommandBuffer", 1011, "waitUntilCompleted") \
     X0(mtl_status, "-MTLCommandBuffer", 1011, "status", objc_uint) \

@@ -39,6 +39,13 @@ typedef struct objc_size {
     objc_uint depth;
 } objc_size;
 
+/* NSOperatingSystemVersion: passed as objc_size is. */
+typedef struct objc_version {
+    objc_int major;
+    objc_int minor;
+    objc_int patch;
+} objc_version;
+
 /* A block made by hand, of the kind that is never copied ("global"): it must outlive the call that
  * it is given to and the last call of it. Layout: Clang's "Block Implementation Specification".
  * Fields of its own may follow in a struct that begins with this one. */
