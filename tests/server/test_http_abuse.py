@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from server_case import BERT, RERANK, SPLADE, Server, ServerCase
+from server_case import BERT, IS_SANITIZED, RERANK, SPLADE, Server, ServerCase
 from wire import Wire, post, request
 
 MIB = 1 << 20
@@ -20,15 +20,10 @@ def resident_bytes(server):
     return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
 
 
-def is_sanitized(server):
-    """Its memory holds shadows and what was freed as well."""
-    maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
-    return "libasan" in maps or "libtsan" in maps
-
-
 def send_quietly(wire, *data):
     try:
-        wire.send(*data)
+        for part in data:
+            wire.send(part)
     except OSError:
         pass # the server reads no more, or has ended
 
@@ -44,8 +39,8 @@ class Bodies(ServerCase):
             answer = self.ask("POST", path, body, {"Content-Type": "application/json"})
             self.assertEqual(answer.code, 413, (path, answer.body))
 
-    def test_large_texts_to_tokenize(self):
-        """Take their time, and nobody else's."""
+    def longest_share(self):
+        """Of the time that a large text takes, what the slowest other request waited."""
         with Wire(self.server.port, timeout=120) as wire:
             wire.send(post("/tokenize", {"inputs": "a b " * (2 * MIB)}))
             begun = time.monotonic()
@@ -54,7 +49,11 @@ class Bodies(ServerCase):
                 before = time.monotonic()
                 self.assertEqual(self.ask("GET", "/health").code, 200)
                 longest = max(longest, time.monotonic() - before)
-            self.assertLess(longest, 0.5 * (time.monotonic() - begun))
+            return longest / (time.monotonic() - begun)
+
+    def test_large_texts_to_tokenize(self):
+        """Take their time, and nobody else's: the median, as a busy machine stops anybody once."""
+        self.assertLess(sorted(self.longest_share() for _ in range(3))[1], 0.5)
 
     def test_large_answers_that_nobody_reads(self):
         """While they fill the memory there is for them, no more are made."""
@@ -75,11 +74,16 @@ class Bodies(ServerCase):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.05)
 
+
+class Streams(ServerCase):
+    """On a server of their own: what others have left of memory is not counted."""
+    models = (BERT,)
+
     def test_streams_that_nobody_reads(self):
         """Many of them hold no more than a few would."""
         body = b'"a text that waits"\n' * (MIB * 24 // 20)
         before = resident_bytes(self.server)
-        wires = [Wire(self.server.port, timeout=4) for _ in range(12)]
+        wires = [Wire(self.server.port, timeout=4) for _ in range(24)]
         head = request("POST", "/embed", b"", "Accept: application/x-ndjson",
                        "Content-Type: application/x-ndjson", f"Content-Length: {1 << 40}")
         threads = [threading.Thread(target=send_quietly, args=(wire, head, body))
@@ -89,8 +93,11 @@ class Bodies(ServerCase):
         for thread in threads:
             thread.join()
         grown = resident_bytes(self.server) - before
-        # 288 MiB were offered; a buffer that grows may have twice what it holds.
-        self.assertLess(grown, 220 * MIB * (6 if is_sanitized(self.server) else 1))
+        # 576 MiB were offered, of which 152 MiB may wait: 128, and 1 of each stream. A buffer that
+        # grows may have twice what it holds. Under a sanitizer there are its shadows and all that
+        # was freed as well, which says nothing.
+        if not IS_SANITIZED:
+            self.assertLess(grown, 400 * MIB)
         self.assertEqual(self.ask("POST", "/embed", {"inputs": "a"}).code, 200)
         for wire in wires:
             wire.reset()
