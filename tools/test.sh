@@ -34,6 +34,38 @@ report() { printf '%-6s %-36s %4ss  %s\n' "$1" "$2" "$3" "$4"; }
 # Shows the end of a log, indented, so that a failure can be read where the logs cannot be had.
 show() { tail -n 40 "$1" | sed 's/^/    | /'; }
 
+# Shows what each failed test of a ctest log said, its first 40 lines and its last 80, for at most
+# ten tests, and then ctest's own list of them. In the log a test's output follows its result.
+show_failed() {
+    sed 's/\r$//' "$1" | awk '
+        function flush(    i) {
+            if (is_failed && ++shown <= 10) {
+                print ""
+                print head
+                for (i = 1; i <= count; i++) {
+                    if (i == 41 && count > 120) printf "... %d lines more ...\n", count - 120
+                    if (i <= 40 || i > count - 80) print lines[i]
+                }
+            }
+            is_failed = count = 0
+        }
+        /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
+            flush()
+            head = $0
+            is_failed = !/ Passed +[0-9.]+ sec/
+            next
+        }
+        /^ +Start +[0-9]+: / || /^[0-9]+% tests passed/ { flush() }
+        /^The following tests / { is_list = 1 }
+        is_failed { lines[++count] = substr($0, 1, 400) }
+        is_list { list = list $0 "\n" }
+        END {
+            flush()
+            if (shown > 10) printf "\n... and %d failed tests more\n", shown - 10
+            printf "\n%s", list
+        }' | sed 's/^/    | /'
+}
+
 # step NAME COMMAND... : counts as one test.
 step() {
     local name=$1 start=$SECONDS log
@@ -80,7 +112,7 @@ suite() {
         report ok "$name" $((SECONDS - start)) "$total tests"
     else
         report FAILED "$name" $((SECONDS - start)) "$bad of $total, $log"
-        show "$log"
+        if grep -q '^The following tests ' "$log"; then show_failed "$log"; else show "$log"; fi
     fi
 }
 
