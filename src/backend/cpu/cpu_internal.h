@@ -7,9 +7,10 @@
  *     cpu_positions.c  tables of rotary angles and of biases on scores
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
- *     cpu_output.c   pooling, dense modules, head
- *     cpu_sparse.c   masked-language-model head and its pooling over tokens
  *     cpu_explain.c  which kernel each step runs
+ *
+ * What follows the layers is backend/finish.h's, done where possible by the thread that has just
+ * computed the rows.
  *
  * Every step computes each value in one order whatever the cut, so the cut is free to follow speed
  * alone and the bits stay. */
@@ -21,40 +22,25 @@
 #include <stddef.h>
 
 #include "backend/backend.h"
+#include "backend/finish.h"
+#include "backend/packing.h"
 #include "kernels/kernels.h"
-
-typedef struct cpu_linear {
-    tandem_gemm_matrix w; /* panels == NULL: absent */
-    const float *bias;    /* [n] or NULL */
-} cpu_linear;
-
-typedef struct cpu_norm {
-    const float *gamma; /* [H], NULL: no norm here */
-    const float *beta;  /* [H] or NULL */
-} cpu_norm;
 
 /* The columns of qkv are ordered by head, so that a thread can compute a head's three parts and go
  * on to its attention without waiting for anybody:
  *
  *     [ q of head 0 | k of head 0 | v of head 0 | q of head 1 | ... ]      D columns each */
 typedef struct cpu_layer {
-    cpu_linear qkv;    /* [3*N*D, H] */
-    cpu_linear output; /* [H, N*D] */
-    cpu_linear up;     /* [F, H] */
-    cpu_linear gate;   /* [F, H] or absent */
-    cpu_linear down;   /* [H, F] */
-    cpu_norm attention_norm;
-    cpu_norm ffn_norm;
+    tandem_packed_linear qkv;    /* [3*N*D, H] */
+    tandem_packed_linear output; /* [H, N*D] */
+    tandem_packed_linear up;     /* [F, H] */
+    tandem_packed_linear gate;   /* [F, H] or absent */
+    tandem_packed_linear down;   /* [H, F] */
+    tandem_packed_norm attention_norm;
+    tandem_packed_norm ffn_norm;
     const float *rope; /* cpu_positions.c; NULL: no rotation */
     const float *bias; /* cpu_positions.c, at distance 0 of head 0; NULL: nothing is added */
 } cpu_layer;
-
-/* Weights of a module of the plan; the rest is the plan's. */
-typedef struct cpu_dense {
-    cpu_linear linear;
-    cpu_linear residual;
-    cpu_norm norm;
-} cpu_dense;
 
 /* The rows of a large word table; see cpu_table.c. */
 typedef struct cpu_table {
@@ -73,17 +59,10 @@ typedef struct cpu_weights {
     tandem_embed_table position;
     tandem_embed_table type;
     const float *relative; /* [buckets, N] or NULL */
-    cpu_norm embedding_norm;
-    cpu_linear embedding_projection;
-    cpu_norm final_norm;
+    tandem_packed_norm embedding_norm;
+    tandem_packed_linear embedding_projection;
+    tandem_packed_norm final_norm;
     cpu_layer *layers; /* [layer_count], NULL if there are none */
-    cpu_dense *dense;  /* [dense_count], NULL if there are none */
-    cpu_linear head_dense;
-    cpu_norm head_norm;
-    cpu_linear classifier;
-    cpu_linear lm_dense;
-    cpu_norm lm_norm;
-    cpu_linear lm_decoder;
 } cpu_weights;
 
 /* Activations of consecutive tokens; row 0 is token `first` of the batch. Row strides are the
@@ -95,12 +74,11 @@ typedef struct cpu_frame {
     float *input;   /* [rows, H] what a sublayer reads: x itself, or norm(x) with norms first */
     float *qkv[2];  /* [rows, 3*N*D]; the second only where rows run ahead of each other */
     float *context; /* [rows, N*D] */
-    float *ffn;     /* [rows, F] (embeddings and masked-language-model head: [rows, E]) */
+    float *ffn;     /* [rows, F] (embeddings: [rows, E]) */
     float *gate;    /* [rows, F], with a gate alone */
 } cpu_frame;
 
-/* Floats from row to row: multiples of a cache line, and not of 1 KB, so that the rows of a tile
- * do not fall into the same few sets of the first-level cache. */
+/* Floats from row to row, tandem__row_stride. */
 typedef struct cpu_strides {
     size_t x;
     size_t qkv;
@@ -116,9 +94,6 @@ typedef struct cpu_workspace {
     int32_t *group_order;    /* [sequences_max] longest first */
     _Atomic int *unfinished; /* [blocks_max] tiles that a block of rows waits for */
     int blocks_max;
-    float *pooled[2]; /* [sequences_max, pooled_stride] each */
-    size_t pooled_stride;
-    float *logits; /* [threads, tandem__cpu_logits_bytes], with a masked-language-model head */
     char *scratch; /* [threads, scratch_bytes] for attention */
     size_t scratch_bytes;
     char *frames; /* frame_bytes, cut anew for each batch */
@@ -130,6 +105,7 @@ typedef struct cpu_lane {
     tandem_pool *pool;
     int threads;
     tandem_kernels kernels;
+    tandem_finish *finish;
     tandem_capabilities capabilities;
     cpu_weights weights;
     float *position_memory; /* [position_floats], NULL: none */
@@ -159,11 +135,6 @@ typedef struct cpu_span {
 
 tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) TANDEM_NODISCARD;
 void tandem__cpu_weights_close(cpu_weights *weights);
-
-/* `count` elements into the lane's dtype (F32 or F16) by way of f32, which holds every f16 and
- * bf16; false where one is not finite there. */
-bool tandem__cpu_copy(const tandem_kernels *kernels, void *dst, tandem_dtype dst_dtype,
-                      const void *src, tandem_dtype src_dtype, size_t count);
 
 /* A word table that is_sparse is opened here instead of being packed. fill makes the rows of the
  * batch's ids ready: under the lane's lock, before the batch is computed; TANDEM_NUMERIC names an
@@ -207,23 +178,6 @@ void tandem__cpu_down_norm(const cpu_run *run, const cpu_frame *frame, int layer
 /* From the context on to the layer's end, in blocks of rows that stay in the cache. */
 void tandem__cpu_rest(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows);
 
-/* Pools the sequences [begin, end), whose rows the frame holds, or takes their first rows for the
- * head; then, for the whole batch, the dense modules or the head. */
-void tandem__cpu_pool(const cpu_run *run, const cpu_frame *frame, int begin, int end);
-void tandem__cpu_finish(const cpu_run *run);
-
-/* Bytes of a thread's block of logits. */
-size_t tandem__cpu_logits_bytes(void);
-
-/* The head's states of the rows, from frame->input into frame->ffn; then the words of those panels
- * for whole sequences of the frame, into run->out. */
-void tandem__cpu_lm_states(const cpu_run *run, const cpu_frame *frame, cpu_span rows);
-void tandem__cpu_sparse(const cpu_run *run, const cpu_frame *frame, cpu_span sequences,
-                        cpu_span panels, int worker);
-
-/* Both for a frame of the whole batch, on all threads. */
-void tandem__cpu_sparse_batch(const cpu_run *run, const cpu_frame *frame);
-
 /* The whole batch. */
 void tandem__cpu_forward(const cpu_run *run);
 
@@ -234,6 +188,6 @@ static inline cpu_span tandem__cpu_share(cpu_span span, int index, int count) {
                       span.begin + (int)(length * (index + 1) / count)};
 }
 
-cpu_span tandem__cpu_panels(const cpu_linear *linear);
+cpu_span tandem__cpu_panels(const tandem_packed_linear *linear);
 
 #endif

@@ -25,12 +25,6 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-static size_t stride_of(size_t floats) {
-    const size_t line = TANDEM_ALIGNMENT / sizeof(float);
-    const size_t stride = (floats + line - 1) / line * line;
-    return stride % 256 == 0 ? stride + line : stride;
-}
-
 /* Rows whose widest activations take three quarters of the second-level cache. */
 static int row_block_of(int ffn) {
     const size_t rows = tandem__cpu_l2_bytes() / 4 * 3 / (sizeof(float) * (size_t)ffn);
@@ -42,17 +36,12 @@ static void set_sizes(cpu_lane *lane) {
     const size_t inner = (size_t)plan->heads * (size_t)plan->head_dim;
     for (int i = 0; i < plan->layer_count; i++)
         lane->has_gate = lane->has_gate || plan->layers[i].gate.weight.data != NULL;
-    const size_t embedding = larger((size_t)plan->word.cols, (size_t)plan->lm_dense.weight.rows);
-    lane->strides = (cpu_strides){.x = stride_of((size_t)plan->hidden),
-                                  .qkv = stride_of(3 * inner),
-                                  .context = stride_of(inner),
-                                  .ffn = stride_of(larger((size_t)plan->ffn, embedding))};
+    lane->strides = (cpu_strides){
+        .x = tandem__row_stride((size_t)plan->hidden),
+        .qkv = tandem__row_stride(3 * inner),
+        .context = tandem__row_stride(inner),
+        .ffn = tandem__row_stride(larger((size_t)plan->ffn, (size_t)plan->word.cols))};
     lane->row_block = row_block_of(plan->ffn);
-}
-
-static size_t widest_pooled(const tandem_plan *plan) {
-    return stride_of(
-        larger((size_t)tandem__plan_pooled_width(plan), (size_t)plan->head_dense.weight.rows));
 }
 
 /* The next part of the workspace; NULL while the sizes are only added up. */
@@ -64,8 +53,7 @@ static void *carve(cpu_workspace *ws, size_t bytes) {
 
 /* One allocation:
  *
- *     [positions][group offsets][group order][unfinished][pooled 2x][logits 1..threads]
- *     [scratch 1..threads][frames] */
+ *     [positions][group offsets][group order][unfinished][scratch 1..threads][frames] */
 static void place_workspace(cpu_lane *lane) {
     cpu_workspace *ws = &lane->ws;
     const size_t tokens = (size_t)lane->capabilities.tokens_max;
@@ -75,10 +63,6 @@ static void place_workspace(cpu_lane *lane) {
     ws->group_offsets = carve(ws, (sequences + 1) * sizeof(int32_t));
     ws->group_order = carve(ws, sequences * sizeof(int32_t));
     ws->unfinished = carve(ws, (size_t)ws->blocks_max * sizeof *ws->unfinished);
-    for (int i = 0; i < 2; i++)
-        ws->pooled[i] = carve(ws, sequences * ws->pooled_stride * sizeof(float));
-    if (lane->plan->lm_decoder.weight.data != NULL)
-        ws->logits = carve(ws, (size_t)lane->threads * tandem__cpu_logits_bytes());
     ws->scratch = carve(ws, (size_t)lane->threads * ws->scratch_bytes);
     ws->frames = carve(ws, ws->frame_bytes);
 }
@@ -89,7 +73,6 @@ static tandem_status open_workspace(cpu_lane *lane, tandem_error *err) {
     const int tokens = lane->capabilities.tokens_max;
     const int longest = tokens < plan->positions_max ? tokens : plan->positions_max;
     ws->blocks_max = (tokens + lane->row_block - 1) / lane->row_block;
-    ws->pooled_stride = widest_pooled(plan);
     ws->scratch_bytes = tandem_attention_scratch_bytes(longest, plan->head_dim);
     ws->frame_bytes = tandem__cpu_frames_bytes(lane, tokens);
     place_workspace(lane); /* sizes */
@@ -104,6 +87,7 @@ static void close_lane(tandem_lane *opaque) {
     cpu_lane *lane = (cpu_lane *)(void *)opaque;
     if (lane == NULL) return;
     if (lane->ws.memory != NULL) tandem__mem_free_aligned(lane->ws.memory, lane->ws.bytes);
+    tandem__finish_close(lane->finish);
     tandem__cpu_positions_close(lane);
     tandem__cpu_weights_close(&lane->weights);
     (void)pthread_mutex_destroy(&lane->lock);
@@ -135,13 +119,16 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
     set_sizes(lane);
     tandem_status status = open_workspace(lane, err);
     if (status == TANDEM_OK) status = tandem__cpu_weights_open(lane, err);
+    if (status == TANDEM_OK) status = tandem__finish_open(plan, options, &lane->finish, err);
     if (status == TANDEM_OK) status = tandem__cpu_positions_open(lane, err);
     if (status != TANDEM_OK) {
         close_lane((tandem_lane *)(void *)lane);
         return status;
     }
-    lane->capabilities.weights_bytes = (int64_t)(lane->weights.bytes + lane->weights.table.bytes);
-    lane->capabilities.workspace_bytes = (int64_t)lane->ws.bytes;
+    lane->capabilities.weights_bytes = (int64_t)(lane->weights.bytes + lane->weights.table.bytes) +
+                                       tandem__finish_bytes(lane->finish);
+    lane->capabilities.workspace_bytes =
+        (int64_t)lane->ws.bytes + tandem__finish_workspace_bytes(lane->finish);
     *out = (tandem_lane *)(void *)lane;
     return TANDEM_OK;
 }

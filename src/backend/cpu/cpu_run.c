@@ -64,6 +64,13 @@ static cpu_frame make_frame(const cpu_lane *lane, char *memory, int first, int r
     return frame;
 }
 
+/* What follows the layers, from a frame of the whole batch; the other outputs are there already. */
+static void finish_frame(const cpu_run *run, const cpu_frame *frame) {
+    if (run->output == TANDEM_OUTPUT_TOKENS || run->output == TANDEM_OUTPUT_STATES) return;
+    tandem__finish_states(run->lane->finish, run->batch, run->output, frame->input,
+                          run->lane->strides.x, run->out);
+}
+
 /* By sequences. */
 
 typedef struct sequences_job {
@@ -86,7 +93,7 @@ static void run_group(void *context, int tile, int worker) {
     frame.qkv[1] = frame.qkv[0]; /* nobody else reads them */
     tandem__cpu_embed(run, &frame, rows);
     for (int layer = 0; layer < lane->plan->layer_count; layer++) {
-        const cpu_linear *qkv = &lane->weights.layers[layer].qkv;
+        const tandem_packed_linear *qkv = &lane->weights.layers[layer].qkv;
         const int blocks = (rows.end + lane->row_block - 1) / lane->row_block;
         for (int block = 0; block < blocks; block++) {
             tandem__cpu_qkv(run, &frame, layer, tandem__cpu_share(rows, block, blocks),
@@ -96,11 +103,15 @@ static void run_group(void *context, int tile, int worker) {
         tandem__cpu_attend(run, &frame, layer, rows, heads, worker);
         tandem__cpu_rest(run, &frame, layer, rows);
     }
-    tandem__cpu_pool(run, &frame, begin, end);
-    if (run->output != TANDEM_OUTPUT_SPARSE) return;
-    tandem__cpu_lm_states(run, &frame, rows);
-    tandem__cpu_sparse(run, &frame, (cpu_span){begin, end},
-                       tandem__cpu_panels(&lane->weights.lm_decoder), worker);
+    const tandem_finish_part part = {.batch = run->batch,
+                                     .output = run->output,
+                                     .begin = begin,
+                                     .end = end,
+                                     .states = frame.input,
+                                     .stride = lane->strides.x,
+                                     .out = run->out,
+                                     .worker = worker};
+    tandem__finish_part(lane->finish, &part);
 }
 
 /* By rows. */
@@ -140,8 +151,7 @@ static void forward_by_rows(const cpu_run *run) {
     job.blocks = a_thread * lane->threads;
     for (job.layer = -1; job.layer < lane->plan->layer_count; job.layer++)
         tandem__pool_run(lane->pool, job.blocks, run_rows, &job);
-    tandem__cpu_pool(run, &job.frame, 0, run->batch->sequences);
-    if (run->output == TANDEM_OUTPUT_SPARSE) tandem__cpu_sparse_batch(run, &job.frame);
+    finish_frame(run, &job.frame);
 }
 
 /* By columns. */
@@ -206,7 +216,7 @@ static cpu_span tile_rows(const columns_job *job, int tile) {
     return tandem__cpu_share((cpu_span){0, job->frame.rows}, tile / job->parts, job->blocks);
 }
 
-static cpu_span tile_panels(const columns_job *job, const cpu_linear *linear, int tile) {
+static cpu_span tile_panels(const columns_job *job, const tandem_packed_linear *linear, int tile) {
     return cut(tandem__cpu_panels(linear).end, PANEL_STEP, tile % job->parts, job->parts);
 }
 
@@ -219,7 +229,7 @@ static bool is_last_of_block(const columns_job *job, int tile) {
 static void run_project(void *context, int tile, int worker) {
     const columns_job *job = context;
     const cpu_span rows = tile_rows(job, tile);
-    const cpu_linear *output = &job->run->lane->weights.layers[job->layer].output;
+    const tandem_packed_linear *output = &job->run->lane->weights.layers[job->layer].output;
     (void)worker;
     tandem__cpu_project(job->run, &job->frame, job->layer, rows, tile_panels(job, output, tile));
     if (is_last_of_block(job, tile))
@@ -228,7 +238,7 @@ static void run_project(void *context, int tile, int worker) {
 
 static void run_up(void *context, int tile, int worker) {
     const columns_job *job = context;
-    const cpu_linear *up = &job->run->lane->weights.layers[job->layer].up;
+    const tandem_packed_linear *up = &job->run->lane->weights.layers[job->layer].up;
     (void)worker;
     tandem__cpu_up(job->run, &job->frame, job->layer, tile_rows(job, tile),
                    tile_panels(job, up, tile));
@@ -237,14 +247,15 @@ static void run_up(void *context, int tile, int worker) {
 static void run_down(void *context, int tile, int worker) {
     const columns_job *job = context;
     const cpu_span rows = tile_rows(job, tile);
-    const cpu_linear *down = &job->run->lane->weights.layers[job->layer].down;
+    const tandem_packed_linear *down = &job->run->lane->weights.layers[job->layer].down;
     (void)worker;
     tandem__cpu_down(job->run, &job->frame, job->layer, rows, tile_panels(job, down, tile));
     if (is_last_of_block(job, tile)) tandem__cpu_down_norm(job->run, &job->frame, job->layer, rows);
 }
 
 /* One job over blocks x parts of the matrix's panels. */
-static void run_panels(columns_job *job, const cpu_linear *linear, tandem_pool_function function) {
+static void run_panels(columns_job *job, const tandem_packed_linear *linear,
+                       tandem_pool_function function) {
     const cpu_lane *lane = job->run->lane;
     job->parts = count_parts(lane, tandem__cpu_panels(linear).end, PANEL_STEP, job->blocks);
     for (int block = 0; block < job->blocks; block++)
@@ -270,8 +281,7 @@ static void forward_by_columns(const cpu_run *run, int groups) {
         run_panels(&job, &weights->up, run_up);
         run_panels(&job, &weights->down, run_down);
     }
-    tandem__cpu_pool(run, &job.frame, 0, run->batch->sequences);
-    if (run->output == TANDEM_OUTPUT_SPARSE) tandem__cpu_sparse_batch(run, &job.frame);
+    finish_frame(run, &job.frame);
 }
 
 /* The choice. */
@@ -338,6 +348,7 @@ static bool forward_by_sequences(const cpu_run *run, int count) {
     if (job.frame_bytes * (size_t)lane->threads > lane->ws.frame_bytes) return false;
     if (lane->threads > 1 && !is_balanced(run, groups)) return false;
     tandem__pool_run(lane->pool, groups, run_group, (void *)&job);
+    tandem__finish_parts(lane->finish, run->batch, run->output, run->out);
     return true;
 }
 
@@ -369,5 +380,4 @@ static void compute(const cpu_run *run) {
 void tandem__cpu_forward(const cpu_run *run) {
     number_positions(run);
     compute(run);
-    tandem__cpu_finish(run);
 }

@@ -12,7 +12,7 @@
 #include "backend/cpu/cpu_internal.h"
 #include "base/assert.h"
 
-cpu_span tandem__cpu_panels(const cpu_linear *linear) {
+cpu_span tandem__cpu_panels(const tandem_packed_linear *linear) {
     return (cpu_span){0, tandem_gemm_panel_count(&linear->w)};
 }
 
@@ -30,7 +30,7 @@ static int sequence_of(const tandem_batch *batch, int token) {
     return low;
 }
 
-static void norm_rows(const cpu_run *run, const cpu_norm *norm, const float *x, float *y,
+static void norm_rows(const cpu_run *run, const tandem_packed_norm *norm, const float *x, float *y,
                       cpu_span rows) {
     const cpu_lane *lane = run->lane;
     const size_t stride = lane->strides.x;
@@ -122,7 +122,7 @@ void tandem__cpu_embed(const cpu_run *run, const cpu_frame *frame, cpu_span rows
 void tandem__cpu_qkv(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
                      cpu_span panels) {
     const cpu_lane *lane = run->lane;
-    const cpu_linear *qkv = &lane->weights.layers[layer].qkv;
+    const tandem_packed_linear *qkv = &lane->weights.layers[layer].qkv;
     const tandem_gemm_args args = {.a = frame->input,
                                    .lda = lane->strides.x,
                                    .w = &qkv->w,
@@ -212,7 +212,7 @@ void tandem__cpu_attend(const cpu_run *run, const cpu_frame *frame, int layer, c
 void tandem__cpu_project(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
                          cpu_span panels) {
     const cpu_lane *lane = run->lane;
-    const cpu_linear *output = &lane->weights.layers[layer].output;
+    const tandem_packed_linear *output = &lane->weights.layers[layer].output;
     const tandem_gemm_args args = {.a = frame->context,
                                    .lda = lane->strides.context,
                                    .w = &output->w,
@@ -265,7 +265,7 @@ void tandem__cpu_up(const cpu_run *run, const cpu_frame *frame, int layer, cpu_s
 void tandem__cpu_down(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows,
                       cpu_span panels) {
     const cpu_lane *lane = run->lane;
-    const cpu_linear *down = &lane->weights.layers[layer].down;
+    const tandem_packed_linear *down = &lane->weights.layers[layer].down;
     const tandem_gemm_args args = {.a = frame->ffn,
                                    .lda = lane->strides.ffn,
                                    .w = &down->w,

@@ -64,7 +64,7 @@ static tandem_status fill_block(cpu_lane *lane, int32_t block, tandem_error *err
     const size_t src_row_bytes = (size_t)word->cols * tandem__dtype_bytes(word->dtype);
     const char *src = (const char *)word->data + (size_t)first * src_row_bytes;
     char *dst = table->rows + (size_t)first * table->row_bytes;
-    if (!tandem__cpu_copy(&lane->kernels, dst, dtype, src, word->dtype, count)) {
+    if (!tandem__packing_convert(&lane->kernels, dst, dtype, src, word->dtype, count)) {
         const tandem_weight_part part = {.layer = -1,
                                          .slot = "embeddings.word",
                                          .data = src,

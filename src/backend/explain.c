@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps in words, from the table that a lane dispatches by, so that what is said is what is called.
+ */
+#include <stdio.h>
+
+#include "backend/packing.h"
+
+#define TEXT_BYTES      200
+#define NAME_OF(kernel) tandem_kernels_name((tandem_kernel_function *)(kernel))
+
+void tandem__explain_product(const tandem_explanation *e, const char *op,
+                             const tandem_packed_linear *linear, tandem_act act, const char *also) {
+    if (linear->w.panels == NULL) return;
+    const tandem_gemm_kernels *gemm = &e->kernels->gemm;
+    const tandem_gemm_kernel *wide = &gemm->wide[linear->w.dtype];
+    char label[TEXT_BYTES];
+    char how[4 * TEXT_BYTES];
+    char few[TEXT_BYTES] = "";
+    char fused[TEXT_BYTES] = "";
+    (void)snprintf(label, sizeof label, "%s %d x %d", op, linear->w.n, linear->w.k);
+    if (wide->run != NULL)
+        (void)snprintf(few, sizeof few, " (up to %d rows: %s)", wide->mr, NAME_OF(wide->run));
+    if (act != TANDEM_ACT_NONE)
+        (void)snprintf(fused, sizeof fused, ", %s", NAME_OF(gemm->activation.apply[act]));
+    (void)snprintf(how, sizeof how, "%s%s%s%s%s", NAME_OF(gemm->tall[linear->w.dtype].run), few,
+                   linear->bias == NULL ? "" : ", bias", fused, also);
+    e->say(e->context, label, e->where, how);
+}
+
+void tandem__explain_norm(const tandem_explanation *e, const char *op,
+                          const tandem_packed_norm *norm) {
+    if (norm->gamma == NULL) return;
+    e->say(e->context, op, e->where, NAME_OF(e->kernels->norm.layernorm));
+}
