@@ -18,6 +18,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
         target_link_options(tandem_flags INTERFACE -Wl,--gc-sections)
     endif()
 endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" AND CMAKE_C_COMPILER_ID STREQUAL "GNU"
+        AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13)
+    # gcc 12 ends with an internal error (vect_transform_reduction) at sums of doubles in order.
+    # Nothing here counts on it to vectorise: kernels say what they want.
+    target_compile_options(tandem_flags INTERFACE -fno-tree-loop-vectorize)
+endif()
 if(TANDEM_SANITIZE)
     target_compile_options(tandem_flags INTERFACE
         -fsanitize=${TANDEM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

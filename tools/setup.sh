@@ -90,6 +90,14 @@ probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
 probe_systemd() { [ "$(uname -s)" = Darwin ] || has systemd-analyze; }
 probe_promtool() { "$(dirname "$0")/promtool.sh" --find; }
+# A 64-bit Arm runs the tests of its kernels itself, and so does a Mac with one.
+probe_arm() { [ "$(uname -sm)" != "Linux x86_64" ] || "$(dirname "$0")/arm.sh" --find; }
+probe_cross_gcc() {
+    [ "$(uname -sm)" != "Linux x86_64" ] ||
+        compiles aarch64-linux-gnu-gcc <<<'#include <stdio.h>
+int main(void) { return puts("") < 0; }'
+}
+probe_qemu() { [ "$(uname -sm)" != "Linux x86_64" ] || has qemu-aarch64; }
 probe_chromium() { python3 -B "$(dirname "$0")/../tests/server/browser.py"; }
 
 # Names of needs, one a line on stdin, as one line.
@@ -121,6 +129,9 @@ clang-format|has clang-format|clang-format|clang-format
 shellcheck|has shellcheck|shellcheck|shellcheck
 nm and strip|has nm|binutils|
 systemd-analyze (test of the unit)|probe_systemd|systemd|
+cross compiler for 64-bit Arm|probe_cross_gcc|gcc-aarch64-linux-gnu libc6-dev-arm64-cross|
+qemu (tests on an emulated Arm)|probe_qemu|qemu-user|
+libraries for 64-bit Arm|probe_arm|+arm|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
 Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"

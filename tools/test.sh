@@ -145,6 +145,14 @@ for level in c avx2; do
         -R '^test_(golden.*|lanes|engine|families)$' -LE long
 done
 
+# The kernels of 64-bit Arm and whole models through them, on an emulated core with all that there
+# is and on one without extensions. On an Arm the suites above have done it.
+if [ "$(uname -sm)" = "Linux x86_64" ] && step "build for 64-bit Arm" tools/arm.sh --build; then
+    on_arm='^(kernelcheck_[a-z0-9]*|test_(golden.*|families|lm|heads|flags|lanes|base_file))$'
+    QEMU_CPU=max suite "64-bit Arm, every extension" arm64 -R "$on_arm"
+    QEMU_CPU=cortex-a57 suite "64-bit Arm, no extension" arm64 -R "$on_arm" -E 'minilm|lanes'
+fi
+
 step "build by clang" tools/build.sh clang && suite "by clang" clang -L fast -LE long
 # The server under sanitizers is judged by the clients that it has: fewer of schemathesis' requests.
 export SCHEMATHESIS_EXAMPLES=3

@@ -270,7 +270,7 @@ TANDEM_API tandem_status tandem_engine_selftest(tandem_engine *engine, const cha
 /* The machine as tandem sees it. Strings are static. */
 typedef struct tandem_machine {
     const char *processor;
-    const char *kernels;  /* newest instruction set in use: "c", "avx2", "avx512" */
+    const char *kernels;  /* newest instruction set in use: "c", "avx2", "avx512", "neon" */
     int32_t processors;   /* that this process may use */
     int64_t memory_bytes; /* -1 = the system does not say, here and below */
     int64_t memory_available_bytes;

@@ -103,24 +103,58 @@ static void detect_name(void) {
 
 #elif defined(__aarch64__)
 
-static uint32_t detect_flags(void) {
-    uint32_t flags = TANDEM_CPU_NEON;
 #if defined(__linux__)
-    if (getauxval(AT_HWCAP) & (1ul << 20)) flags |= TANDEM_CPU_DOTPROD; /* HWCAP_ASIMDDP */
-    if (getauxval(AT_HWCAP2) & (1ul << 13)) flags |= TANDEM_CPU_I8MM;   /* HWCAP2_I8MM */
-#elif defined(__APPLE__)
-    int has = 0;
-    size_t len = sizeof has;
-    if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &len, NULL, 0) == 0 && has) {
-        flags |= TANDEM_CPU_DOTPROD;
+
+/* Bits as in Linux' Documentation/arch/arm64/elf_hwcaps.rst and its uapi/asm/hwcap.h. */
+static uint32_t detect_flags(void) {
+    static const struct {
+        uint32_t flag;
+        unsigned long source; /* AT_HWCAP or AT_HWCAP2 */
+        int bit;
+    } features[] = {
+        {TANDEM_CPU_NEON, AT_HWCAP, 1},     {TANDEM_CPU_FP16, AT_HWCAP, 10},
+        {TANDEM_CPU_DOTPROD, AT_HWCAP, 20}, {TANDEM_CPU_FHM, AT_HWCAP, 23},
+        {TANDEM_CPU_BF16, AT_HWCAP2, 14},   {TANDEM_CPU_I8MM, AT_HWCAP2, 13},
+    };
+    uint32_t flags = 0;
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+        const unsigned long bits = getauxval(features[i].source);
+        if ((bits >> features[i].bit) & 1u) flags |= features[i].flag;
     }
-    len = sizeof has;
-    if (sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &len, NULL, 0) == 0 && has) {
-        flags |= TANDEM_CPU_I8MM;
-    }
-#endif
     return flags;
 }
+
+#elif defined(__APPLE__)
+
+static uint32_t detect_flags(void) {
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } features[] = {
+        {TANDEM_CPU_FP16, "hw.optional.arm.FEAT_FP16"},
+        {TANDEM_CPU_DOTPROD, "hw.optional.arm.FEAT_DotProd"},
+        {TANDEM_CPU_FHM, "hw.optional.arm.FEAT_FHM"},
+        {TANDEM_CPU_BF16, "hw.optional.arm.FEAT_BF16"},
+        {TANDEM_CPU_I8MM, "hw.optional.arm.FEAT_I8MM"},
+    };
+    uint32_t flags = TANDEM_CPU_NEON; /* on every 64-bit Mac with Arm */
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+        int has = 0;
+        size_t len = sizeof has;
+        if (sysctlbyname(features[i].name, &has, &len, NULL, 0) == 0 && has) {
+            flags |= features[i].flag;
+        }
+    }
+    return flags;
+}
+
+#else
+
+static uint32_t detect_flags(void) {
+    return TANDEM_CPU_NEON;
+}
+
+#endif
 
 static void detect_name(void) {
 #ifdef __APPLE__
@@ -167,6 +201,7 @@ const char *tandem__cpu_kernels(void) {
     const uint32_t flags = tandem__cpu_flags();
     if (flags & TANDEM_CPU_AVX512) return "avx512";
     if (flags & TANDEM_CPU_AVX2) return "avx2";
+    if (flags & TANDEM_CPU_NEON) return "neon";
     return "c";
 }
 

@@ -11,7 +11,7 @@
 
 /* Levels build on each other inside an architecture: the order here is the order of the ladder
  * that kernelcheck climbs. AVX2 means AVX2 + FMA + F16C + BMI2; AVX512 means F + BW + CD + DQ +
- * VL. */
+ * VL. Arm's extensions are in the order in which cores got them. */
 /* clang-format off */
 #define TANDEM_CPU_MAP(X)                                                                          \
     X(AVX2,        0,  "avx2")                                                                     \
@@ -22,8 +22,11 @@
     X(AVX512FP16,  5,  "avx512fp16")                                                               \
     X(AMX,         6,  "amx") /* tile + int8 + bf16, and Linux's permission to use the tiles */   \
     X(NEON,        16, "neon")                                                                     \
-    X(DOTPROD,     17, "dotprod")                                                                  \
-    X(I8MM,        18, "i8mm")
+    X(FP16,        17, "fp16")                                                                     \
+    X(DOTPROD,     18, "dotprod")                                                                  \
+    X(FHM,         19, "fhm")                                                                      \
+    X(BF16,        20, "bf16")                                                                     \
+    X(I8MM,        21, "i8mm")
 /* clang-format on */
 
 typedef enum tandem_cpu_flag {
@@ -43,7 +46,8 @@ void tandem__cpu_set_mask(uint32_t mask);
  * "c" is 0, "native" everything. False for an unknown name. */
 bool tandem__cpu_mask_from_name(const char *name, uint32_t *mask);
 
-/* The newest level under the mask that kernels are written for: "avx512", "avx2" or "c". Static. */
+/* The newest level under the mask that kernels are written for: "avx512", "avx2", "neon" or "c".
+ * Static. */
 const char *tandem__cpu_kernels(void);
 
 /* Processors this process may use: affinity, then the cgroup's quota rounded up. At least 1. */

@@ -7,7 +7,7 @@
  *
  * ORDER OF SUMS. All kernels that claim TANDEM_KERNEL_ORDERED compute each output by one fixed
  * sequence of roundings, so the same text gives the same bits alone or in any batch, however rows
- * are split over tiles, threads and calls, and with AVX2 as with AVX-512:
+ * are split over tiles, threads and calls, and with AVX2 as with AVX-512 and NEON:
  *   - a product sum (gemm, scores, weighted values) is one chain of fused multiply-adds over its
  *     depth in rising order, starting from +0;
  *   - a sum or maximum along a row (norms, softmax) goes to 16 lanes, lane i taking elements i,

@@ -81,7 +81,7 @@ static void check_lengths(tandem_activation_function *run) {
 }
 
 static void check_bits(const tandem_kernels *kernels) {
-    if ((kc_flags_below() & TANDEM_CPU_AVX2) == 0) return;
+    if (!kc_has_level_below()) return;
     tandem_kernels below;
     tandem_kernels_fill(&below, kc_flags_below());
     for (int act = 0; act < TANDEM_ACT_COUNT; act++) {

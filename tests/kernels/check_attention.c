@@ -203,7 +203,7 @@ static void check_all_negative(tandem_attention_function *run, int tokens) {
 }
 
 static void check_bits(const tandem_kernels *kernels) {
-    if ((kc_flags_below() & TANDEM_CPU_AVX2) == 0) return;
+    if (!kc_has_level_below()) return;
     tandem_kernels below;
     tandem_kernels_fill(&below, kc_flags_below());
     if (below.attention.run == kernels->attention.run) return;

@@ -309,7 +309,7 @@ static void check_driver_shape(const tandem_kernels *kernels, shape size, tandem
 }
 
 static void check_driver_bits(const tandem_kernels *kernels, shape size, tandem_dtype dtype) {
-    if ((kc_flags_below() & TANDEM_CPU_AVX2) == 0) return;
+    if (!kc_has_level_below()) return;
     tandem_kernels below;
     tandem_kernels_fill(&below, kc_flags_below());
     problem p;

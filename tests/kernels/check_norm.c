@@ -102,7 +102,7 @@ static void check_rows(tandem_norm_function *run, int hidden) {
 }
 
 static void check_bits(const tandem_kernels *kernels) {
-    if ((kc_flags_below() & TANDEM_CPU_AVX2) == 0) return;
+    if (!kc_has_level_below()) return;
     tandem_kernels below;
     tandem_kernels_fill(&below, kc_flags_below());
     if (below.norm.layernorm == kernels->norm.layernorm) return;

@@ -47,8 +47,18 @@ int kc_random_int(int below) {
     return (int)(((uint64_t)kc_random() * (uint64_t)below) >> 32);
 }
 
+uint64_t kc_reseed(uint64_t random_state) {
+    const uint64_t before = state.random_state;
+    state.random_state = random_state;
+    return before;
+}
+
 uint32_t kc_flags_below(void) {
     return state.flags_below;
+}
+
+bool kc_has_level_below(void) {
+    return (state.flags_below & (TANDEM_CPU_AVX2 | TANDEM_CPU_NEON)) != 0;
 }
 
 void kc_count(void) {
@@ -128,12 +138,13 @@ static void check_level(const tandem_kernels *kernels) {
         {"convert", kc_check_convert},     {"activation", kc_check_activation},
         {"norm", kc_check_norm},           {"gemm", kc_check_gemm},
         {"attention", kc_check_attention}, {"embed", kc_check_embed},
-        {"pool", kc_check_pool},
+        {"pool", kc_check_pool},           {"digest", kc_check_digest},
     };
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) run_op(&ops[i], kernels);
 }
 
-/* Levels of this processor's ladder that it has, from c up, each including those below. */
+/* Levels of this processor's ladder that it has, from c up, each including those below. A level
+ * that brings no kernel has the table of the one below, which has been checked. */
 static void climb(void) {
     static const struct {
         const char *name;
@@ -144,6 +155,8 @@ static void climb(void) {
 #undef LEVEL
     };
     const uint32_t available = tandem__cpu_flags();
+    tandem_kernels below;
+    memset(&below, 0, sizeof below);
     state.flags = 0;
     state.flags_below = 0;
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
@@ -153,8 +166,11 @@ static void climb(void) {
         state.level = levels[i].name;
         const int before = state.checked_count;
         tandem_kernels kernels;
+        memset(&kernels, 0, sizeof kernels);
         tandem_kernels_fill(&kernels, state.flags);
-        check_level(&kernels);
+        below.cpu_flags = state.flags;
+        if (memcmp(&kernels, &below, sizeof below) != 0) check_level(&kernels);
+        below = kernels;
         (void)printf("%-12s %d kernels\n", levels[i].name, state.checked_count - before);
     }
 }

@@ -6,7 +6,8 @@
  * names, on memory that ends at a page without access, and compared with the double reference under
  * a bound that is derived from the contract, never tuned. Signals are caught and charged to the
  * kernel that ran. Kernels that promise equal bits (kernels.h, ORDER OF SUMS) are compared bit by
- * bit with the level below. --bench times them, after all has passed.
+ * bit with the level below, and by digests with those of other machines. --bench times them, after
+ * all has passed.
  *
  * One check_<op>.c an op; this header is what they share. */
 #ifndef TANDEM_TESTS_KERNELCHECK_H
@@ -27,8 +28,8 @@
  * and its name matches --op. If so, failures from here on are charged to `name`. */
 bool kc_begin(const char *name, uint32_t flags);
 
-/* Flags of the level being checked, and those of the level below. */
-uint32_t kc_flags_below(void);
+uint32_t kc_flags_below(void);         /* flags of the level below the one being checked */
+bool kc_has_level_below(void);         /* whether that one promises equal bits: it has vectors */
 bool kc_is_selected(const char *name); /* --op alone */
 
 /* Charges a failure; at most a few a kernel are printed. */
@@ -76,6 +77,7 @@ typedef enum kc_values {
 
 uint32_t kc_random(void);
 int kc_random_int(int below);
+uint64_t kc_reseed(uint64_t state); /* not 0; returns the state before */
 void kc_fill(float *x, size_t n, kc_values kind);
 
 /* ---- ops ---- */
@@ -87,6 +89,7 @@ void kc_check_gemm(const tandem_kernels *kernels);
 void kc_check_attention(const tandem_kernels *kernels);
 void kc_check_embed(const tandem_kernels *kernels);
 void kc_check_pool(const tandem_kernels *kernels);
+void kc_check_digest(const tandem_kernels *kernels);
 
 void kc_list_convert(void);
 void kc_list_activation(void);

@@ -182,7 +182,7 @@ static void masks_name_a_ladder(void **state) {
     assert_true(tandem__cpu_mask_from_name("avx512", &mask));
     assert_int_equal(mask, TANDEM_CPU_AVX2 | TANDEM_CPU_AVXVNNI | TANDEM_CPU_AVX512);
     assert_true(tandem__cpu_mask_from_name("dotprod", &mask));
-    assert_int_equal(mask, TANDEM_CPU_NEON | TANDEM_CPU_DOTPROD);
+    assert_int_equal(mask, TANDEM_CPU_NEON | TANDEM_CPU_FP16 | TANDEM_CPU_DOTPROD);
     mask = 7;
     assert_false(tandem__cpu_mask_from_name("", &mask));
     assert_false(tandem__cpu_mask_from_name("AVX2", &mask));

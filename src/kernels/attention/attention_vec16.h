@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention over 16-lane vectors. The including file defines ATTENTION_ROWS, ATTENTION_VECTORS (the
- * register tile) and ATTENTION_CASES(nv) (one CASE a row count).
+ * register tile) and ATTENTION_CASES(nv) (one CASE a row count); ATTENTION_SUMS if its instruction
+ * set has a better inner loop.
  *
  *     K [L, D] in place --transpose--> Kᵀ: panels of 16 keys, [panel][D][16]
  *     for each block of at most ATTENTION_ROWS query rows:
@@ -30,11 +31,12 @@ typedef struct attention_operand {
     size_t step;
 } attention_operand;
 
-/* out[i][16 j ..] = sum over k of a[i][k] · b[k][j], m rows by nv vectors. */
-V16_INLINE void attention_tile(const int m, const int nv, int depth, const float *a, size_t lda,
-                               attention_operand operand, float *out, size_t ldo) {
+#ifndef ATTENTION_SUMS
+#define ATTENTION_SUMS attention_sums
+
+V16_INLINE void attention_sums(const int m, const int nv, int depth, const float *a, size_t lda,
+                               attention_operand operand, v16 *sums) {
     const float *b = operand.base;
-    v16 sums[ATTENTION_ROWS * ATTENTION_VECTORS];
     V16_UNROLL
     for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
     for (int k = 0; k < depth; k++) {
@@ -51,6 +53,14 @@ V16_INLINE void attention_tile(const int m, const int nv, int depth, const float
         }
         b += operand.step;
     }
+}
+#endif
+
+/* out[i][16 j ..] = sum over k of a[i][k] · b[k][j], m rows by nv vectors. */
+V16_INLINE void attention_tile(const int m, const int nv, int depth, const float *a, size_t lda,
+                               attention_operand operand, float *out, size_t ldo) {
+    v16 sums[ATTENTION_ROWS * ATTENTION_VECTORS];
+    ATTENTION_SUMS(m, nv, depth, a, lda, operand, sums);
     V16_UNROLL
     for (int i = 0; i < m; i++) {
         V16_UNROLL

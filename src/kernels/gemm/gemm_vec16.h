@@ -10,7 +10,9 @@
  *
  * The products are summed in registers over the whole depth. Bias and residual are added there too;
  * a tile with an activation or with partial columns goes through a buffer in L1, so that there is
- * one copy of that code and not one a tile shape. */
+ * one copy of that code and not one a tile shape.
+ *
+ * A file whose instruction set has a better inner loop defines GEMM_SUMS first. */
 #ifndef TANDEM_KERNELS_GEMM_VEC16_H
 #define TANDEM_KERNELS_GEMM_VEC16_H
 
@@ -48,9 +50,12 @@ static __attribute__((noinline)) void gemm_finish(const tandem_gemm_tile *tile, 
     }
 }
 
-/* m rows by nv vectors, `per_panel` of them side by side in each panel. */
-V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int nv,
-                          const int per_panel, const bool is_f16) {
+#ifndef GEMM_SUMS
+#define GEMM_SUMS gemm_sums
+
+/* The products of m rows by nv vectors, `per_panel` of them side by side in each panel. */
+V16_INLINE void gemm_sums(const tandem_gemm_tile *tile, const int m, const int nv,
+                          const int per_panel, const bool is_f16, v16 *sums) {
     const size_t vector_bytes = is_f16 ? 32 : 64;
     const size_t lda = tile->lda;
     const float *a = tile->a;
@@ -58,7 +63,6 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
     const char *prefetch = tile->prefetch;
     /* None for a wide f32 tile: it reads B as fast as the caches give it as it is. */
     const int lines = is_f16 ? (nv + 1) / 2 : nv > per_panel ? 0 : nv;
-    v16 sums[GEMM_VECTORS_MAX];
     V16_UNROLL
     for (int i = 0; i < m * nv; i++) sums[i] = v16_zero();
     for (int k = 0; k < tile->k; k++) {
@@ -82,6 +86,14 @@ V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int n
         a += 1;
         b += vector_bytes * (size_t)per_panel;
     }
+}
+#endif
+
+/* m rows by nv vectors, finished and written. */
+V16_INLINE void gemm_tile(const tandem_gemm_tile *tile, const int m, const int nv,
+                          const int per_panel, const bool is_f16) {
+    v16 sums[GEMM_VECTORS_MAX];
+    GEMM_SUMS(tile, m, nv, per_panel, is_f16, sums);
     if (tile->bias != NULL) {
         V16_UNROLL
         for (int j = 0; j < nv; j++) {
