@@ -7,7 +7,8 @@
  *   names           identifiers, made once, used after they are made
  *   types, shapes   declared ones against those that follow from the operation's inputs
  *   parameters      known to the operation, constant where Core ML asks for constants
- *   weight.bin      blobs lie one behind the other, each used, counted by the header
+ *   weight.bin      blobs lie one behind the other, counted by the header; packages of several
+ *                   lengths share the file, so that one of them need not use them all
  *   description     inputs and outputs as the program's function has them
  *   Manifest.json   keys, versions, paths that exist
  *

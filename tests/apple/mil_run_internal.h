@@ -76,7 +76,6 @@ struct mil_run {
     int *output_values;
     int output_count;
     uint64_t *blobs; /* [blob_count] offsets of weight.bin's metadata */
-    bool *is_blob_used;
     uint32_t blob_count;
 };
 

@@ -62,9 +62,7 @@ tandem_status mil_run_blobs(mil_run *run, tandem_error *err) {
     MIL_RUN_CHECK(head[0] <= BLOBS_MAX, "%u blobs", head[0]);
     run->blob_count = head[0];
     run->blobs = tandem__arena_array(&run->arena, head[0] + 1, sizeof *run->blobs);
-    run->is_blob_used = tandem__arena_array(&run->arena, head[0] + 1, sizeof(bool));
-    if (run->blobs == NULL || run->is_blob_used == NULL)
-        return TANDEM_FAIL(err, MEMORY, "no memory for %u blobs", head[0]);
+    if (run->blobs == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for %u blobs", head[0]);
     uint64_t at = sizeof head;
     for (uint32_t i = 0; i < head[0]; i++) {
         blob meta;
@@ -84,7 +82,6 @@ tandem_status mil_run_blob(mil_run *run, mil_run_value *value, uint64_t offset, 
     while (i < run->blob_count && run->blobs[i] != offset) i++;
     MIL_RUN_CHECK(i < run->blob_count, "no blob of weight.bin is at %llu",
                   (unsigned long long)offset);
-    run->is_blob_used[i] = true;
     TANDEM_TRY(check_blob(run, offset, &meta, err));
     const bool is_half = value->type == MIL_RUN_F16;
     MIL_RUN_CHECK((is_half && meta.type == 1) || (value->type == MIL_RUN_F32 && meta.type == 2),
