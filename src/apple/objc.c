@@ -82,6 +82,13 @@ tandem_status tandem__objc_open(const char *framework, void **library, tandem_er
     return status;
 }
 
+void *tandem__objc_library(const char *framework) {
+    (void)pthread_mutex_lock(&lock);
+    void *library = open_framework(framework);
+    (void)pthread_mutex_unlock(&lock);
+    return library;
+}
+
 void *tandem__objc_symbol(void *library, const char *name) {
     return loader->symbol(library, name);
 }

@@ -10,20 +10,28 @@
 
 void tandem__explain_product(const tandem_explanation *e, const char *op,
                              const tandem_packed_linear *linear, tandem_act act, const char *also) {
-    if (linear->w.panels == NULL) return;
+    if (linear->w.n == 0) return;
     const tandem_gemm_kernels *gemm = &e->kernels->gemm;
     const tandem_gemm_kernel *wide = &gemm->wide[linear->w.dtype];
     char label[TEXT_BYTES];
     char how[4 * TEXT_BYTES];
     char few[TEXT_BYTES] = "";
+    char system[TEXT_BYTES] = "";
     char fused[TEXT_BYTES] = "";
     (void)snprintf(label, sizeof label, "%s %d x %d", op, linear->w.n, linear->w.k);
     if (wide->run != NULL)
         (void)snprintf(few, sizeof few, " (up to %d rows: %s)", wide->mr, NAME_OF(wide->run));
+    if (linear->rows_min > 1) {
+        (void)snprintf(system, sizeof system, "cblas_sgemm of Accelerate from %d tokens, below ",
+                       linear->rows_min);
+    }
     if (act != TANDEM_ACT_NONE)
         (void)snprintf(fused, sizeof fused, ", %s", NAME_OF(gemm->activation.apply[act]));
-    (void)snprintf(how, sizeof how, "%s%s%s%s%s", NAME_OF(gemm->tall[linear->w.dtype].run), few,
-                   linear->bias == NULL ? "" : ", bias", fused, also);
+    const bool is_system = linear->rows_min == 1;
+    (void)snprintf(how, sizeof how, "%s%s%s%s%s%s", system,
+                   is_system ? "cblas_sgemm of Accelerate"
+                             : NAME_OF(gemm->tall[linear->w.dtype].run),
+                   is_system ? "" : few, linear->bias == NULL ? "" : ", bias", fused, also);
     e->say(e->context, label, e->where, how);
 }
 

@@ -224,7 +224,7 @@ static void apply_linear(const pooled_rows *rows, const tandem_plan_dense *modul
     apply(rows, &weights->linear, act, x, y, false);
     for (int b = rows->begin; b < rows->end && is_late; b++)
         tandem__activate(module->activation, y + (size_t)b * stride, out);
-    if (weights->residual.w.panels != NULL) {
+    if (weights->residual.w.n > 0) {
         apply(rows, &weights->residual, TANDEM_ACT_NONE, x, y, true);
         return;
     }
@@ -267,7 +267,7 @@ static void finish_vectors(const pooled_rows *rows) {
 static void finish_head(const pooled_rows *rows) {
     const tandem_finish *f = rows->finish;
     float *x = f->pooled[0];
-    if (f->head_dense.w.panels != NULL) {
+    if (f->head_dense.w.n > 0) {
         apply(rows, &f->head_dense, (tandem_act)f->plan->head_activation, x, f->pooled[1], false);
         x = f->pooled[1];
     }

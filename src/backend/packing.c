@@ -15,7 +15,7 @@
 enum { PIECE_BYTES = 256 * 1024, CONVERT_CHUNK = 1024 };
 
 struct tandem_weight_piece {
-    const tandem_gemm_matrix *matrix; /* NULL: a table or a vector, copied to dst */
+    const tandem_packed_linear *linear; /* NULL: a table or a vector, copied to dst */
     int column;
     int rows;
     const void *src;
@@ -52,9 +52,9 @@ static int64_t rows_a_piece(const tandem_view *view) {
     return rows < 64 ? 64 : rows / 64 * 64;
 }
 
-void tandem__packing_columns(tandem_packing *packing, const tandem_gemm_matrix *matrix,
+void tandem__packing_columns(tandem_packing *packing, const tandem_packed_linear *to,
                              const tandem_view *view, int64_t first, int64_t rows, int column) {
-    push(packing, (tandem_weight_piece){.matrix = matrix,
+    push(packing, (tandem_weight_piece){.linear = to,
                                         .column = column,
                                         .rows = (int)rows,
                                         .src = element(view, first),
@@ -105,14 +105,17 @@ tandem_embed_table tandem__packing_table(tandem_packing *packing, const tandem_v
     return (tandem_embed_table){.data = at, .dtype = packing->dtype};
 }
 
-tandem_gemm_matrix tandem__packing_matrix(tandem_packing *packing, int64_t n, int64_t k) {
+void tandem__packing_matrix(tandem_packing *packing, tandem_packed_linear *to, int64_t n,
+                            int64_t k) {
     const tandem_gemm_kernels *gemm = &packing->kernels->gemm;
-    const size_t bytes = tandem_gemm_packed_bytes(gemm, packing->dtype, (int)n, (int)k);
-    return (tandem_gemm_matrix){.panels = tandem__packing_reserve(packing, bytes),
-                                .dtype = packing->dtype,
-                                .n = (int)n,
-                                .k = (int)k,
-                                .nr = gemm->nr};
+    to->w = (tandem_gemm_matrix){.dtype = packing->dtype, .n = (int)n, .k = (int)k, .nr = gemm->nr};
+    to->rows_min = packing->rows_min;
+    if (to->rows_min != 1) {
+        const size_t bytes = tandem_gemm_packed_bytes(gemm, packing->dtype, to->w.n, to->w.k);
+        to->w.panels = tandem__packing_reserve(packing, bytes);
+    }
+    if (to->rows_min > 0)
+        to->rows = tandem__packing_reserve(packing, (size_t)(n * k) * sizeof *to->rows);
 }
 
 void tandem__packing_linear(tandem_packing *packing, const tandem_linear *from,
@@ -120,11 +123,11 @@ void tandem__packing_linear(tandem_packing *packing, const tandem_linear *from,
     const tandem_view *view = &from->weight;
     if (view->data == NULL) return;
     packing->slot = slot;
-    to->w = tandem__packing_matrix(packing, view->rows, view->cols);
+    tandem__packing_matrix(packing, to, view->rows, view->cols);
     const int64_t step = rows_a_piece(view);
     for (int64_t row = 0; row < view->rows; row += step) {
         const int64_t rows = view->rows - row < step ? view->rows - row : step;
-        tandem__packing_columns(packing, &to->w, view, row, rows, (int)row);
+        tandem__packing_columns(packing, to, view, row, rows, (int)row);
     }
     to->bias = take_vector(packing, &from->bias, ".bias");
 }
@@ -169,17 +172,52 @@ bool tandem__packing_convert(const tandem_kernels *kernels, void *dst, tandem_dt
     return is_finite;
 }
 
+/* As f32, by way of the lane's dtype, so that both layouts hold the same weights. */
+static bool copy_rows(const tandem_packing *packing, const tandem_weight_piece *piece) {
+    const size_t src_bytes = tandem__dtype_bytes(piece->src_dtype);
+    const tandem_packed_linear *to = piece->linear;
+    float *rows = to->rows + (size_t)piece->column * (size_t)to->w.k;
+    bool is_finite = true;
+    for (size_t at = 0; at < piece->count; at += CONVERT_CHUNK) {
+        uint16_t halves[CONVERT_CHUNK];
+        const bool is_narrow = to->w.dtype == TANDEM_DTYPE_F16;
+        const size_t left = piece->count - at;
+        const size_t count = left < CONVERT_CHUNK ? left : CONVERT_CHUNK;
+        void *dst = is_narrow ? (void *)halves : (void *)(rows + at);
+        const char *src = (const char *)piece->src + at * src_bytes;
+        if (!convert_chunk(packing->kernels, dst, to->w.dtype, src, piece->src_dtype, count))
+            is_finite = false;
+        if (is_narrow) {
+            tandem_convert_to_f32(&packing->kernels->convert, rows + at, halves, TANDEM_DTYPE_F16,
+                                  count);
+        }
+    }
+    return is_finite;
+}
+
+/* False where a value is not finite. */
+static bool take_piece(const tandem_packing *packing, const tandem_weight_piece *piece) {
+    const tandem_kernels *kernels = packing->kernels;
+    const tandem_packed_linear *linear = piece->linear;
+    if (linear == NULL) {
+        return tandem__packing_convert(kernels, piece->dst, piece->dst_dtype, piece->src,
+                                       piece->src_dtype, piece->count);
+    }
+    bool is_finite = true;
+    if (linear->w.panels != NULL) {
+        is_finite = tandem_gemm_pack(&kernels->gemm, &linear->w, piece->column, piece->src,
+                                     piece->src_dtype, piece->rows);
+    }
+    if (linear->rows != NULL) is_finite = copy_rows(packing, piece) && is_finite;
+    return is_finite;
+}
+
 static void pack_piece(void *context, int tile, int worker) {
     tandem_packing *packing = context;
     const tandem_weight_piece *piece = &packing->pieces[tile];
-    const tandem_kernels *kernels = packing->kernels;
     const tandem_plan *plan = packing->plan;
     (void)worker;
-    const bool is_finite = piece->matrix == NULL
-                               ? tandem__packing_convert(kernels, piece->dst, piece->dst_dtype,
-                                                         piece->src, piece->src_dtype, piece->count)
-                               : tandem_gemm_pack(&kernels->gemm, piece->matrix, piece->column,
-                                                  piece->src, piece->src_dtype, piece->rows);
+    const bool is_finite = take_piece(packing, piece);
     int failed = atomic_load(&packing->failed);
     while (!is_finite && tile < failed &&
            !atomic_compare_exchange_weak(&packing->failed, &failed, tile)) {
@@ -198,7 +236,7 @@ static tandem_status pack_all(tandem_packing *packing, tandem_error *err) {
     const tandem_weight_piece *piece = &packing->pieces[failed];
     char slot[64];
     (void)snprintf(slot, sizeof slot, "%s%s", piece->slot, piece->part);
-    const tandem_dtype kept = piece->matrix == NULL ? piece->dst_dtype : piece->matrix->dtype;
+    const tandem_dtype kept = piece->linear == NULL ? piece->dst_dtype : piece->linear->w.dtype;
     const tandem_weight_part part = {.layer = piece->layer,
                                      .slot = slot,
                                      .data = piece->src,

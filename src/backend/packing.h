@@ -21,9 +21,12 @@ static inline size_t tandem__row_stride(size_t floats) {
     return stride % 256 == 0 ? stride + line : stride;
 }
 
+/* A product's weights: for the kernels, for the system's sgemm, or for both. */
 typedef struct tandem_packed_linear {
-    tandem_gemm_matrix w; /* panels == NULL: absent */
+    tandem_gemm_matrix w; /* n == 0: absent; panels == NULL where rows_min is 1 */
     const float *bias;    /* [n] or NULL */
+    float *rows;          /* [n, k], as rounded to the lane's dtype; NULL where rows_min is 0 */
+    int rows_min;         /* tokens from which `rows` are the ones to use; 0: never */
 } tandem_packed_linear;
 
 typedef struct tandem_packed_norm {
@@ -33,7 +36,8 @@ typedef struct tandem_packed_norm {
 
 typedef struct tandem_weight_piece tandem_weight_piece;
 
-/* What the visitor's calls below work on. It sets `layer`, and `slot` before what it names. */
+/* What the visitor's calls below work on. It sets `layer`, `slot` before what it names, and
+ * `rows_min` before matrices that are to have one. */
 typedef struct tandem_packing {
     const tandem_plan *plan;
     const tandem_kernels *kernels;
@@ -41,7 +45,8 @@ typedef struct tandem_packing {
     tandem_dtype dtype; /* of matrices and tables: F32 or F16 */
     int layer;          /* -1: outside the layers */
     const char *slot;   /* "ffn.up" */
-    char *memory;       /* NULL while counting */
+    int rows_min;
+    char *memory; /* NULL while counting */
     size_t bytes;
     tandem_weight_piece *pieces; /* NULL while counting */
     int piece_count;
@@ -61,10 +66,11 @@ tandem_status tandem__packing_run(tandem_packing *packing, tandem_packing_visit 
 /* Aligned to 64; NULL while counting. */
 void *tandem__packing_reserve(tandem_packing *packing, size_t bytes);
 
-/* Room for the panels of an [n, k] matrix; then rows [first, first + rows) of the view as its
- * columns from `column` on. */
-tandem_gemm_matrix tandem__packing_matrix(tandem_packing *packing, int64_t n, int64_t k);
-void tandem__packing_columns(tandem_packing *packing, const tandem_gemm_matrix *matrix,
+/* Room for an [n, k] matrix; then rows [first, first + rows) of the view as its outputs from
+ * `column` on. `*to` outlives the run: pieces name it. */
+void tandem__packing_matrix(tandem_packing *packing, tandem_packed_linear *to, int64_t n,
+                            int64_t k);
+void tandem__packing_columns(tandem_packing *packing, const tandem_packed_linear *to,
                              const tandem_view *view, int64_t first, int64_t rows, int column);
 
 /* Rows [first, first + rows) of the view to dst, as F32 or F16. `part` follows the slot's name in

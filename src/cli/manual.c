@@ -90,6 +90,9 @@ void cli_help_manual(void) {
     (void)fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n"
                 ".SH ENVIRONMENT\n.TP\n\\fBHF_HUB_CACHE\\fR, \\fBHF_HOME\\fR\n"
                 "Where models are looked for.\n.TP\n\\fBTANDEM_CPU\\fR\n"
-                "Highest instruction set to use: c, avx2, avx512, neon and so on.\n",
+                "Highest instruction set to use: c, avx2, avx512, neon and so on.\n"
+                ".TP\n\\fBTANDEM_SGEMM\\fR\n"
+                "On a Mac, whether lane cpu computes by Accelerate: never, always; else where it\n"
+                "is faster.\n",
                 stdout);
 }

@@ -28,7 +28,7 @@ static void say_embeddings(const tandem_explanation *e, const cpu_lane *lane) {
 
 static void say_layer(const tandem_explanation *e, const cpu_lane *lane, const cpu_layer *layer) {
     const tandem_act act = (tandem_act)lane->plan->activation;
-    const bool has_gate = layer->gate.w.panels != NULL;
+    const bool has_gate = layer->gate.w.n > 0;
     const bool is_first = lane->plan->is_norm_first;
     if (is_first) tandem__explain_norm(e, "norm before attention", &layer->attention_norm);
     tandem__explain_product(e, "query, key, value", &layer->qkv, TANDEM_ACT_NONE, "");

@@ -6,6 +6,8 @@
  *     cpu_table.c    the word table, converted as it is used
  *     cpu_positions.c  tables of rotary angles and of biases on scores
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
+ *     cpu_sgemm.c    whether products go to the system's sgemm
+ *     cpu_whole.c    a batch by products of the whole batch, for that sgemm
  *     cpu_run.c      how a batch is cut for the threads: by columns, by rows or by sequences
  *     cpu_explain.c  which kernel each step runs
  *
@@ -13,7 +15,8 @@
  * computed the rows.
  *
  * Every step computes each value in one order whatever the cut, so the cut is free to follow speed
- * alone and the bits stay. */
+ * alone and the bits stay. That is not so where the system's sgemm computes: its order of sums is
+ * its own, and the lane then says that it is not exact. */
 #ifndef TANDEM_BACKEND_CPU_INTERNAL_H
 #define TANDEM_BACKEND_CPU_INTERNAL_H
 
@@ -21,6 +24,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "apple/accelerate.h"
 #include "backend/backend.h"
 #include "backend/finish.h"
 #include "backend/packing.h"
@@ -30,6 +34,9 @@
  * on to its attention without waiting for anybody:
  *
  *     [ q of head 0 | k of head 0 | v of head 0 | q of head 1 | ... ]      D columns each */
+/* The products of a layer, for the choice of who computes them. */
+enum { CPU_QKV, CPU_OUTPUT, CPU_UP /* and the gate */, CPU_DOWN, CPU_PRODUCTS };
+
 typedef struct cpu_layer {
     tandem_packed_linear qkv;    /* [3*N*D, H] */
     tandem_packed_linear output; /* [H, N*D] */
@@ -110,7 +117,10 @@ typedef struct cpu_lane {
     cpu_weights weights;
     float *position_memory; /* [position_floats], NULL: none */
     size_t position_floats;
-    size_t bias_stride; /* floats from head to head in a layer's bias */
+    size_t bias_stride;             /* floats from head to head in a layer's bias */
+    accelerate_sgemm *sgemm;        /* NULL: the kernels compute all products */
+    int32_t rows_min[CPU_PRODUCTS]; /* tokens from which it does (packing.h); 0: never */
+    int32_t whole_min;              /* ... from which it does some */
     cpu_strides strides;
     bool has_gate; /* some layer has one */
     int row_block; /* rows whose activations stay in the second-level cache */
@@ -180,6 +190,37 @@ void tandem__cpu_rest(const cpu_run *run, const cpu_frame *frame, int layer, cpu
 
 /* The whole batch. */
 void tandem__cpu_forward(const cpu_run *run);
+
+/* Sets lane->sgemm and rows_min, before the weights are packed. */
+void tandem__cpu_sgemm_choose(cpu_lane *lane);
+
+/* What a product takes of its matrices: c [tokens, n] = a wᵀ, plus c with `adds`. */
+typedef struct cpu_product {
+    const tandem_packed_linear *linear;
+    const float *a;
+    size_t lda;
+    float *c;
+    size_t ldc;
+    int tokens;
+    bool adds;
+} cpu_product;
+
+/* By the system's sgemm on this thread, and by the kernels on all. */
+void tandem__cpu_product_system(const cpu_lane *lane, const cpu_product *product);
+void tandem__cpu_product_kernels(const cpu_lane *lane, const cpu_product *product);
+
+/* The whole batch by way of both. */
+void tandem__cpu_forward_whole(const cpu_run *run);
+
+/* The frame in `memory`, which is aligned to 64. */
+cpu_frame tandem__cpu_frame(const cpu_lane *lane, char *memory, int first, int rows);
+
+/* Cuts the batch into groups of consecutive sequences of about tokens / count tokens each; returns
+ * their number, 1 to count. */
+int tandem__cpu_groups(const cpu_run *run, int count);
+
+/* What follows the layers, from a frame of the whole batch; the other outputs are there already. */
+void tandem__cpu_finish(const cpu_run *run, const cpu_frame *frame);
 
 /* Part `index` of `count` nearly equal parts of the span. */
 static inline cpu_span tandem__cpu_share(cpu_span span, int index, int count) {

@@ -114,9 +114,10 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
                                                .tokens_max = options->tokens_max,
                                                .sequences_max = options->sequences_max,
                                                .in_flight_max = 1,
-                                               .is_exact = true,
                                                .is_synchronous = true};
     set_sizes(lane);
+    tandem__cpu_sgemm_choose(lane);
+    lane->capabilities.is_exact = lane->sgemm == NULL;
     tandem_status status = open_workspace(lane, err);
     if (status == TANDEM_OK) status = tandem__cpu_weights_open(lane, err);
     if (status == TANDEM_OK) status = tandem__finish_open(plan, options, &lane->finish, err);

@@ -7,4 +7,8 @@
 
 extern const tandem_backend tandem__backend_cpu;
 
+/* For tests: the clock by which a lane that opens compares the system's sgemm with the kernels.
+ * NULL: the real one again. No lane may be opening. */
+void tandem__cpu_sgemm_clock(uint64_t (*clock)(void));
+
 #endif

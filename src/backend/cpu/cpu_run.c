@@ -12,6 +12,7 @@
  *   by columns    four jobs a layer. A tile is a share of a matrix's panels for a block of rows, so
  *                 that each core reads only its share of the weights. Norms are done by the thread
  *                 that finishes a block's last tile. For few rows a thread.
+ *   not at all    cpu_whole.c: where the system's sgemm, which has threads of its own, is faster.
  *
  * Measured in docs/perf/log.md, "cpu lane". */
 #include "backend/cpu/cpu_internal.h"
@@ -49,8 +50,7 @@ static float *carve(char **at, size_t stride, int rows) {
     return array;
 }
 
-/* The frame in `memory`, which is aligned to 64. */
-static cpu_frame make_frame(const cpu_lane *lane, char *memory, int first, int rows) {
+cpu_frame tandem__cpu_frame(const cpu_lane *lane, char *memory, int first, int rows) {
     const cpu_strides *s = &lane->strides;
     char *at = memory;
     cpu_frame frame = {.first = first, .rows = rows};
@@ -64,8 +64,7 @@ static cpu_frame make_frame(const cpu_lane *lane, char *memory, int first, int r
     return frame;
 }
 
-/* What follows the layers, from a frame of the whole batch; the other outputs are there already. */
-static void finish_frame(const cpu_run *run, const cpu_frame *frame) {
+void tandem__cpu_finish(const cpu_run *run, const cpu_frame *frame) {
     if (run->output == TANDEM_OUTPUT_TOKENS || run->output == TANDEM_OUTPUT_STATES) return;
     tandem__finish_states(run->lane->finish, run->batch, run->output, frame->input,
                           run->lane->strides.x, run->out);
@@ -89,7 +88,7 @@ static void run_group(void *context, int tile, int worker) {
     const cpu_span rows = {0, run->batch->offsets[end] - first};
     const cpu_span heads = {0, lane->plan->heads};
     char *memory = lane->ws.frames + (size_t)worker * job->frame_bytes;
-    cpu_frame frame = make_frame(lane, memory, first, rows.end);
+    cpu_frame frame = tandem__cpu_frame(lane, memory, first, rows.end);
     frame.qkv[1] = frame.qkv[0]; /* nobody else reads them */
     tandem__cpu_embed(run, &frame, rows);
     for (int layer = 0; layer < lane->plan->layer_count; layer++) {
@@ -145,13 +144,13 @@ static void run_rows(void *context, int tile, int worker) {
 static void forward_by_rows(const cpu_run *run) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
-    rows_job job = {.run = run, .frame = make_frame(lane, lane->ws.frames, 0, tokens)};
+    rows_job job = {.run = run, .frame = tandem__cpu_frame(lane, lane->ws.frames, 0, tokens)};
     const int a_thread =
         (tokens + lane->threads * lane->row_block - 1) / (lane->threads * lane->row_block);
     job.blocks = a_thread * lane->threads;
     for (job.layer = -1; job.layer < lane->plan->layer_count; job.layer++)
         tandem__pool_run(lane->pool, job.blocks, run_rows, &job);
-    finish_frame(run, &job.frame);
+    tandem__cpu_finish(run, &job.frame);
 }
 
 /* By columns. */
@@ -267,7 +266,7 @@ static void forward_by_columns(const cpu_run *run, int groups) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
     columns_job job = {.run = run,
-                       .frame = make_frame(lane, lane->ws.frames, 0, tokens),
+                       .frame = tandem__cpu_frame(lane, lane->ws.frames, 0, tokens),
                        .groups = groups,
                        .blocks = (tokens + lane->row_block - 1) / lane->row_block};
     TANDEM_ASSERT(job.blocks <= lane->ws.blocks_max);
@@ -281,14 +280,12 @@ static void forward_by_columns(const cpu_run *run, int groups) {
         run_panels(&job, &weights->up, run_up);
         run_panels(&job, &weights->down, run_down);
     }
-    finish_frame(run, &job.frame);
+    tandem__cpu_finish(run, &job.frame);
 }
 
 /* The choice. */
 
-/* Cuts the batch into groups of consecutive sequences of about tokens / count tokens each; returns
- * their number, 1 to count. */
-static int make_groups(const cpu_run *run, int count) {
+int tandem__cpu_groups(const cpu_run *run, int count) {
     const tandem_batch *batch = run->batch;
     int32_t *groups = run->lane->ws.group_offsets;
     int made = 0;
@@ -341,7 +338,7 @@ static bool is_balanced(const cpu_run *run, int groups) {
 
 static bool forward_by_sequences(const cpu_run *run, int count) {
     const cpu_lane *lane = run->lane;
-    const int groups = make_groups(run, count);
+    const int groups = tandem__cpu_groups(run, count);
     order_groups(run, groups);
     const int longest = group_tokens(run, lane->ws.group_order[0]);
     const sequences_job job = {.run = run, .frame_bytes = frame_bytes(lane, longest)};
@@ -365,9 +362,14 @@ static void compute(const cpu_run *run) {
     const cpu_lane *lane = run->lane;
     const int tokens = run->batch->tokens;
     const int threads = lane->threads;
+    if (lane->sgemm != NULL && tokens >= lane->whole_min) {
+        tandem__cpu_forward_whole(run);
+        return;
+    }
     const int weight_bytes = (int)tandem__dtype_bytes(lane->capabilities.dtype);
     if (threads > 1 && tokens < ROWS_A_WEIGHT_BYTE * weight_bytes * threads) {
-        forward_by_columns(run, make_groups(run, (tokens + lane->row_block - 1) / lane->row_block));
+        forward_by_columns(
+            run, tandem__cpu_groups(run, (tokens + lane->row_block - 1) / lane->row_block));
         return;
     }
     const int rounds = (tokens + threads * GROUP_TOKENS - 1) / (threads * GROUP_TOKENS);

@@ -89,7 +89,7 @@ static void enter_layer(const cpu_run *run, const cpu_frame *frame, int layer, c
 void tandem__cpu_embed(const cpu_run *run, const cpu_frame *frame, cpu_span rows) {
     const cpu_lane *lane = run->lane;
     const cpu_weights *weights = &lane->weights;
-    const bool is_projected = weights->embedding_projection.w.panels != NULL;
+    const bool is_projected = weights->embedding_projection.w.n > 0;
     const int first = frame->first;
     const tandem_embed_args args = {
         .word = weights->word,
@@ -236,7 +236,7 @@ void tandem__cpu_up(const cpu_run *run, const cpu_frame *frame, int layer, cpu_s
                     cpu_span panels) {
     const cpu_lane *lane = run->lane;
     const cpu_layer *weights = &lane->weights.layers[layer];
-    const bool has_gate = weights->gate.w.panels != NULL;
+    const bool has_gate = weights->gate.w.n > 0;
     const tandem_act activation = (tandem_act)lane->plan->activation;
     tandem_gemm_args args = {.a = frame->input,
                              .lda = lane->strides.x,

@@ -29,7 +29,7 @@ static void take_qkv(tandem_packing *packing, const tandem_plan_layer *from,
     const tandem_plan *plan = packing->plan;
     const int dim = plan->head_dim;
     const int64_t inner = (int64_t)plan->heads * dim;
-    to->w = tandem__packing_matrix(packing, 3 * inner, plan->hidden);
+    tandem__packing_matrix(packing, to, 3 * inner, plan->hidden);
     bool has_bias = false;
     for (int p = 0; p < 3; p++) has_bias = has_bias || parts[p]->bias.data != NULL;
     float *bias =
@@ -40,26 +40,34 @@ static void take_qkv(tandem_packing *packing, const tandem_plan_layer *from,
         for (int head = 0; head < plan->heads; head++) {
             const int column = (3 * head + p) * dim;
             float *of_head = bias == NULL ? NULL : bias + column;
-            tandem__packing_columns(packing, &to->w, &parts[p]->weight, (int64_t)head * dim, dim,
+            tandem__packing_columns(packing, to, &parts[p]->weight, (int64_t)head * dim, dim,
                                     column);
             if (has_bias) take_head_bias(packing, &parts[p]->bias, head, dim, of_head);
         }
     }
 }
 
-static void take_layer(tandem_packing *packing, const tandem_plan_layer *from, cpu_layer *to) {
+static void take_layer(tandem_packing *packing, const cpu_lane *lane, const tandem_plan_layer *from,
+                       cpu_layer *to) {
+    const int32_t *rows_min = lane->rows_min;
+    packing->rows_min = rows_min[CPU_QKV];
     take_qkv(packing, from, &to->qkv);
+    packing->rows_min = rows_min[CPU_OUTPUT];
     tandem__packing_linear(packing, &from->output, &to->output, "attention.output");
     to->attention_norm = tandem__packing_norm(packing, &from->attention_norm, "attention.norm");
+    packing->rows_min = rows_min[CPU_UP];
     tandem__packing_linear(packing, &from->up, &to->up, "ffn.up");
     tandem__packing_linear(packing, &from->gate, &to->gate, "ffn.gate");
+    packing->rows_min = rows_min[CPU_DOWN];
     tandem__packing_linear(packing, &from->down, &to->down, "ffn.down");
+    packing->rows_min = 0;
     to->ffn_norm = tandem__packing_norm(packing, &from->ffn_norm, "ffn.norm");
 }
 
 static void take_all(tandem_packing *packing, void *context) {
     const tandem_plan *plan = packing->plan;
-    cpu_weights *weights = context;
+    cpu_lane *lane = context;
+    cpu_weights *weights = &lane->weights;
     if (weights->table.rows == NULL)
         weights->word = tandem__packing_table(packing, &plan->word, "embeddings.word");
     if (plan->position_rows.data != NULL) {
@@ -82,7 +90,7 @@ static void take_all(tandem_packing *packing, void *context) {
                            "embeddings.projection");
     for (int i = 0; i < plan->layer_count; i++) {
         packing->layer = i;
-        take_layer(packing, &plan->layers[i], &weights->layers[i]);
+        take_layer(packing, lane, &plan->layers[i], &weights->layers[i]);
     }
     packing->layer = -1;
     weights->final_norm = tandem__packing_norm(packing, &plan->final_norm, "final.norm");
@@ -101,7 +109,7 @@ tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) {
                               .kernels = &lane->kernels,
                               .pool = lane->pool,
                               .dtype = lane->capabilities.dtype};
-    return tandem__packing_run(&packing, take_all, weights, &weights->memory, &weights->bytes, err);
+    return tandem__packing_run(&packing, take_all, lane, &weights->memory, &weights->bytes, err);
 }
 
 void tandem__cpu_weights_close(cpu_weights *weights) {
