@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tandem takes of Apple's beside messages: functions found by tandem__objc_symbol, and the
+ * values of enumerators. Both tables are compared with what the headers of macOS declare
+ * (tests/apple/signatures.tsv), as messages.h is.
+ *
+ *     F(function, library, since, result, argument types...)   `function`_function is its type
+ *     C(name here, name there, value)                           an enumerator, of type int */
+#ifndef TANDEM_APPLE_SYMBOLS_H
+#define TANDEM_APPLE_SYMBOLS_H
+
+#include "apple/objc.h"
+
+/* clang-format off */
+#define OBJC_FUNCTIONS(F) \
+    F(MTLCreateSystemDefaultDevice, "Metal", 1011, objc_id, void)
+
+#define OBJC_CONSTANTS(C) \
+    C(MTL_FAMILY_APPLE7, "MTLGPUFamilyApple7", 1007) \
+    C(MTL_STORAGE_SHARED, "MTLResourceStorageModeShared", 0) \
+    C(MTL_LANGUAGE_3_1, "MTLLanguageVersion3_1", 196609) \
+    C(MTL_STATUS_COMPLETED, "MTLCommandBufferStatusCompleted", 4) \
+    C(ML_UNITS_CPU_AND_ANE, "MLComputeUnitsCPUAndNeuralEngine", 3) \
+    C(ML_FLOAT16, "MLMultiArrayDataTypeFloat16", 65552) \
+    C(NS_THERMAL_NOMINAL, "NSProcessInfoThermalStateNominal", 0) \
+    C(NS_THERMAL_FAIR, "NSProcessInfoThermalStateFair", 1) \
+    C(NS_THERMAL_SERIOUS, "NSProcessInfoThermalStateSerious", 2) \
+    C(NS_THERMAL_CRITICAL, "NSProcessInfoThermalStateCritical", 3)
+
+#define OBJC_FUNCTION_TYPE(name, library, since, result, ...) \
+    typedef result name##_function(__VA_ARGS__);
+#define OBJC_CONSTANT(name, there, value) name = (value),
+OBJC_FUNCTIONS(OBJC_FUNCTION_TYPE)
+enum { OBJC_CONSTANTS(OBJC_CONSTANT) };
+/* clang-format on */
+
+#endif
