@@ -85,6 +85,7 @@ probe_gcc_sanitizers() {
     compiles cc -fsanitize=address,undefined <<<'int main(void) { return 0; }' &&
         compiles cc -fsanitize=thread <<<'int main(void) { return 0; }'
 }
+probe_clang_19() { [ "$(uname -s)" = Darwin ] || has clang-19; }
 probe_venv() { python3 -c 'import venv, ensurepip' >/dev/null 2>&1; }
 probe_python_package() { "$(dirname "$0")/python_package.sh" --find; }
 probe_cxx() { has c++; }
@@ -122,6 +123,7 @@ Python 3|has python3|python3|python3'
 python_debian='python3-dev python3-cffi python3-numpy python3-pip python3-setuptools python3-wheel'
 needs_test='sanitizers of the C compiler|probe_gcc_sanitizers|gcc|
 clang|has clang|clang|llvm
+clang 19 (test of the Metal kernels)|probe_clang_19|clang-19|
 sanitizers of clang|probe_clang_asan|libclang-rt-dev|llvm
 libFuzzer|probe_clang_fuzzer|libclang-rt-dev|llvm
 llvm-symbolizer|has llvm-symbolizer|llvm|llvm
