@@ -276,6 +276,9 @@ typedef struct tandem_machine {
     int64_t memory_available_bytes;
     int32_t speed_limit_percent; /* 100 = not throttled, -1 = the system does not say */
     char model_cache[512];       /* the folder where models are looked for */
+    char system[128];            /* "macOS 15.5 (24F74)" */
+    int32_t performance_cores;   /* where there are two kinds of cores, else 0 */
+    int32_t efficiency_cores;
 } tandem_machine;
 
 TANDEM_API void tandem_machine_describe(tandem_machine *machine);

@@ -82,9 +82,9 @@ tandem_status tandem__objc_open(const char *framework, void **library, tandem_er
     return status;
 }
 
-void *tandem__objc_library(const char *framework) {
+void *tandem__objc_library(const char *name) {
     (void)pthread_mutex_lock(&lock);
-    void *library = open_framework(framework);
+    void *library = name[0] == '/' ? loader->open(name) : open_framework(name);
     (void)pthread_mutex_unlock(&lock);
     return library;
 }

@@ -99,9 +99,9 @@ void tandem__objc_use(const objc_loader *loader);
 tandem_status tandem__objc_open(const char *framework, void **library,
                                 tandem_error *err) TANDEM_NODISCARD;
 
-/* A framework of plain C functions ("Accelerate"), without the runtime; NULL where there is none.
- * Any thread. */
-void *tandem__objc_library(const char *framework);
+/* A framework of plain C functions ("Accelerate"), or a library by its path, without the runtime;
+ * NULL where there is none. Any thread. */
+void *tandem__objc_library(const char *name);
 
 /* A function or variable of an opened framework, or NULL. */
 void *tandem__objc_symbol(void *library, const char *name);

@@ -84,6 +84,8 @@ struct tandem_pool {
 /* Workers that are not asleep and callers inside tandem__pool_run, of all pools. */
 static _Atomic int awake_count;
 
+static _Atomic(void (*)(void)) on_start;
+
 /* The pool whose job this thread is in; NULL outside. */
 static _Thread_local const tandem_pool *current_pool;
 
@@ -198,6 +200,8 @@ static void wait_for_tiles(tandem_pool *pool) {
 static void *worker_main(void *argument) {
     const pool_worker *self = argument;
     tandem_pool *pool = self->pool;
+    void (*started)(void) = atomic_load(&on_start);
+    if (started != NULL) started();
     atomic_fetch_add_explicit(&awake_count, 1, memory_order_relaxed);
     while (!atomic_load_explicit(&pool->is_closing, memory_order_relaxed)) {
         work(pool, self->index);
@@ -261,6 +265,10 @@ static int start_workers(tandem_pool *pool) {
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
+}
+
+void tandem__pool_on_start(void (*started)(void)) {
+    atomic_store(&on_start, started);
 }
 
 tandem_status tandem__pool_open(int threads, tandem_pool **out, tandem_error *err) {

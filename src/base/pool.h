@@ -18,6 +18,10 @@ typedef struct tandem_pool tandem_pool;
  * same time (to index scratch memory). */
 typedef void (*tandem_pool_function)(void *context, int tile, int worker);
 
+/* Called by each worker of the pools that are opened from now on, before its first job: for what a
+ * system wants to know of a thread. NULL: nothing. */
+void tandem__pool_on_start(void (*started)(void));
+
 /* `threads` counts the caller: 1 starts no thread. 0 = tandem__cpu_count(). */
 tandem_status tandem__pool_open(int threads, tandem_pool **pool,
                                 tandem_error *err) TANDEM_NODISCARD;

@@ -2,6 +2,7 @@
 #include "cli/report.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -23,12 +24,15 @@ tandem_status cli_report_machine(tandem_buffer *out, const tandem_machine *machi
     TANDEM_TRY(push_member(out, "processor", machine->processor, err));
     TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
     TANDEM_TRY(push_member(out, "kernels", machine->kernels, err));
-    TANDEM_TRY(
-        tandem__buffer_printf(out, err,
-                              ",\"processors\":%d,\"memory_bytes\":%" PRId64
-                              ",\"memory_available_bytes\":%" PRId64 ",\"speed_limit_percent\":%d,",
-                              machine->processors, machine->memory_bytes,
-                              machine->memory_available_bytes, machine->speed_limit_percent));
+    TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
+    TANDEM_TRY(push_member(out, "system", machine->system, err));
+    TANDEM_TRY(tandem__buffer_printf(
+        out, err,
+        ",\"processors\":%d,\"performance_cores\":%d,"
+        "\"efficiency_cores\":%d,\"memory_bytes\":%" PRId64 ",\"memory_available_bytes\":%" PRId64
+        ",\"speed_limit_percent\":%d,",
+        machine->processors, machine->performance_cores, machine->efficiency_cores,
+        machine->memory_bytes, machine->memory_available_bytes, machine->speed_limit_percent));
     TANDEM_TRY(push_member(out, "model_cache", machine->model_cache, err));
     return tandem__buffer_push(out, "}", 1, err);
 }
@@ -67,9 +71,15 @@ static tandem_status push_memory(tandem_buffer *out, const tandem_machine *machi
 
 tandem_status cli_report_machine_text(tandem_buffer *out, const tandem_machine *machine,
                                       tandem_error *err) {
+    char cores[64] = "";
+    if (machine->performance_cores > 0) {
+        (void)snprintf(cores, sizeof cores, " (%d performance, %d efficiency)",
+                       machine->performance_cores, machine->efficiency_cores);
+    }
     TANDEM_TRY(tandem__buffer_printf(
-        out, err, "tandem     %s\nprocessor  %s, %d usable, kernels %s\n", tandem_version(),
-        machine->processor, machine->processors, machine->kernels));
+        out, err, "tandem     %s\nprocessor  %s, %d usable%s, kernels %s\nsystem     %s\n",
+        tandem_version(), machine->processor, machine->processors, cores, machine->kernels,
+        machine->system));
     TANDEM_TRY(push_memory(out, machine, err));
     if (machine->speed_limit_percent < 0)
         return tandem__buffer_printf(out, err, "thermal    the system does not say\n");

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "apple/system.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -366,6 +367,7 @@ static void *work(void *context) {
     pipeline_worker *worker = context;
     tandem_engine *engine = worker->engine;
     pipeline_dispatch *dispatch = &engine->dispatch;
+    tandem__system_thread(SYSTEM_THREAD_COMPUTE);
     (void)pthread_mutex_lock(&dispatch->mutex);
     for (tick_if_due(engine); !dispatch->is_closing; tick_if_due(engine)) {
         uint64_t wake_ns = UINT64_MAX;

@@ -338,7 +338,7 @@ static tandem_status engine_fill(const tandem_engine_options *options,
     if (engine->share != NULL)
         engine->pool = engine->share->pool;
     else
-        TANDEM_TRY(tandem__pool_open(options->threads, &engine->pool, err));
+        TANDEM_TRY(tandem__machine_pool(options->threads, &engine->pool, err));
     TANDEM_TRY(open_source(options, engine, err));
     TANDEM_TRY(set_limits(options, engine, err));
     TANDEM_TRY(settle_dtype(engine, options->lane, err));

@@ -3,12 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#ifdef __APPLE__
-#include <mach/mach.h>
-#include <sys/sysctl.h>
-#endif
+#include <sys/utsname.h>
 
+#include "apple/system.h"
 #include "base/cgroup.h"
 #include "base/cpu.h"
 #include "base/fail.h"
@@ -21,26 +18,6 @@
 #define ZONES_MAX   16
 #define TRIPS_MAX   8
 #define HOT_PERCENT 85
-
-#ifdef __APPLE__
-
-static void describe_memory(tandem_machine *machine) {
-    uint64_t total = 0;
-    size_t len = sizeof total;
-    if (sysctlbyname("hw.memsize", &total, &len, NULL, 0) == 0) {
-        machine->memory_bytes = (int64_t)total;
-    }
-    vm_statistics64_data_t stats;
-    mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
-    if (host_statistics64(mach_host_self(), HOST_VM_INFO64, (host_info64_t)&stats, &count) !=
-        KERN_SUCCESS) {
-        return;
-    }
-    const uint64_t pages = (uint64_t)stats.free_count + stats.inactive_count;
-    machine->memory_available_bytes = (int64_t)(pages * (uint64_t)getpagesize());
-}
-
-#else
 
 /* A line "Name:   1234 kB" of /proc/meminfo, in bytes; -1 if it has none. */
 static int64_t meminfo_bytes(const char *name) {
@@ -58,8 +35,10 @@ static int64_t meminfo_bytes(const char *name) {
     return bytes;
 }
 
-/* The machine's memory, or what the control groups (cgroup v2) leave of it. */
+/* What macOS says; else the machine's memory, or what the control groups (cgroup v2) leave of it.
+ */
 static void describe_memory(tandem_machine *machine) {
+    if (tandem__system_memory(&machine->memory_bytes, &machine->memory_available_bytes)) return;
     machine->memory_bytes = meminfo_bytes("MemTotal:");
     machine->memory_available_bytes = meminfo_bytes("MemAvailable:");
     char line[64];
@@ -74,9 +53,6 @@ static void describe_memory(tandem_machine *machine) {
     }
 }
 
-#endif
-
-#ifdef __linux__
 /* A file that holds one number; -1 if there is none. */
 static int64_t file_number(const char *path) {
     FILE *file = fopen(path, "re");
@@ -88,9 +64,7 @@ static int64_t file_number(const char *path) {
     const int64_t value = has_line ? strtoll(line, &end, 10) : -1;
     return end == line ? -1 : value;
 }
-#endif
 
-#ifdef __linux__
 /* Whether a zone is past the temperature from which the kernel slows the machine. */
 static bool is_zone_hot(int zone) {
     char path[96];
@@ -112,13 +86,13 @@ static bool is_zone_hot(int zone) {
     }
     return false;
 }
-#endif
 
-/* Linux: the processor's highest frequency allowed now over the highest it has; a thermal zone that
- * is past its passive trip point says that it throttles, not by how much. */
+/* macOS: its thermal state. Linux: the processor's highest frequency allowed now over the highest
+ * it has; a thermal zone that is past its passive trip point says that it throttles, not by how
+ * much. */
 static int32_t speed_limit_percent(void) {
-    int32_t percent = -1;
-#ifdef __linux__
+    int32_t percent = tandem__system_speed_percent();
+    if (percent >= 0) return percent;
     const int64_t now = file_number("/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq");
     const int64_t most = file_number("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq");
     if (now > 0 && most > 0) percent = (int32_t)(100 * now / most);
@@ -126,14 +100,14 @@ static int32_t speed_limit_percent(void) {
         if (!is_zone_hot(zone)) continue;
         return percent >= 0 && percent < HOT_PERCENT ? percent : HOT_PERCENT;
     }
-#endif
     return percent;
 }
 
-/* PSI: share of the last 10 s in which some task of this control group waited for memory; -1 where
- * the system does not say. */
+/* macOS: its memory pressure. PSI: share of the last 10 s in which some task of this control group
+ * waited for memory; -1 where the system does not say. */
 static double memory_stall_percent(void) {
-#ifdef __linux__
+    const double pressure = tandem__system_memory_stall_percent();
+    if (pressure >= 0) return pressure;
     char line[128] = "";
     if (!tandem__cgroup_line(0, "memory.pressure", line, sizeof line) || line[0] == '\0') {
         FILE *file = fopen("/proc/pressure/memory", "re");
@@ -146,9 +120,6 @@ static double memory_stall_percent(void) {
     const tandem_str word = {line + sizeof start - 1, strcspn(line + sizeof start - 1, " ")};
     double percent = 0;
     return tandem__number_parse_double(word, &percent) ? percent : -1;
-#else
-    return -1;
-#endif
 }
 
 void tandem__machine_look(sched_machine_view *view) {
@@ -160,6 +131,31 @@ void tandem__machine_look(sched_machine_view *view) {
                                  .speed_percent = speed_limit_percent()};
 }
 
+/* "macOS 15.5 (24F74)", "Linux 6.1.0-18-amd64 #1 SMP ...". */
+static void describe_system(const system_chip *chip, char *text, size_t size) {
+    struct utsname name;
+    if (chip->os_build[0] != '\0')
+        (void)snprintf(text, size, "macOS %s (%s)", chip->os_version, chip->os_build);
+    else if (uname(&name) == 0)
+        (void)snprintf(text, size, "%.20s %.48s %.48s", name.sysname, name.release, name.version);
+    else
+        text[0] = '\0';
+}
+
+static void start_compute_thread(void) {
+    tandem__system_thread(SYSTEM_THREAD_COMPUTE);
+}
+
+tandem_status tandem__machine_pool(int threads, tandem_pool **pool, tandem_error *err) {
+    system_chip chip;
+    tandem__system_chip(&chip);
+    const int count = tandem__cpu_count();
+    if (threads == 0 && chip.performance_cores > 0)
+        threads = chip.performance_cores < count ? chip.performance_cores : count;
+    tandem__pool_on_start(start_compute_thread);
+    return tandem__pool_open(threads, pool, err);
+}
+
 void tandem_machine_describe(tandem_machine *machine) {
     *machine = (tandem_machine){
         .processor = tandem__cpu_name(),
@@ -169,6 +165,11 @@ void tandem_machine_describe(tandem_machine *machine) {
         .memory_available_bytes = -1,
         .speed_limit_percent = speed_limit_percent(),
     };
+    system_chip chip;
+    tandem__system_chip(&chip);
+    machine->performance_cores = chip.performance_cores;
+    machine->efficiency_cores = chip.efficiency_cores;
+    describe_system(&chip, machine->system, sizeof machine->system);
     describe_memory(machine);
     char cache[TANDEM_PATH_MAX];
     if (tandem__hub_cache_folder(cache, NULL) == TANDEM_OK) {

@@ -4,13 +4,14 @@
 #include "base/assert.h"
 #include "base/fail.h"
 #include "base/mem.h"
+#include "pipeline/watch.h"
 
 #define REALTIME_RUN_MAX 8
 
 tandem_status tandem__share_open(int threads, pipeline_share **share, tandem_error *err) {
     pipeline_share *made = tandem__mem_calloc(1, sizeof *made);
     if (made == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for what models share");
-    tandem_status status = tandem__pool_open(threads, &made->pool, err);
+    tandem_status status = tandem__machine_pool(threads, &made->pool, err);
     for (int i = 0; status == TANDEM_OK && i < TANDEM_LANES_MAX; i++) {
         pipeline_gate *gate = &made->gates[i];
         if (pthread_mutex_init(&gate->mutex, NULL) != 0) {

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "apple/system.h"
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/str.h"
@@ -32,6 +33,7 @@ static void *watch(void *context) {
     pipeline_dispatch *dispatch = &engine->dispatch;
     pipeline_watch *self = &dispatch->watch;
     sched_machine_view machine;
+    tandem__system_thread(SYSTEM_THREAD_OBSERVER);
     tandem__machine_look(&machine);
     uint64_t looked_ns = tandem__clock_ns();
     (void)pthread_mutex_lock(&dispatch->mutex);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/pool.h"
 #include "sched/observers.h"
 #include "tandem/engine.h"
 
@@ -25,7 +26,12 @@ bool tandem__watch_open(pipeline_watch *watch) TANDEM_NODISCARD;
 void tandem__watch_start(tandem_engine *engine);
 void tandem__watch_close(pipeline_watch *watch);
 
-/* machine.c: what the observers need to know, from files of the system. */
+/* machine.c: what the observers need to know, from the system. */
 void tandem__machine_look(sched_machine_view *view);
+
+/* Compute threads of an engine: `threads` of them, or where it is 0 as many as there are fast cores
+ * to be had. */
+tandem_status tandem__machine_pool(int threads, tandem_pool **pool,
+                                   tandem_error *err) TANDEM_NODISCARD;
 
 #endif
