@@ -52,8 +52,12 @@ class Bodies(ServerCase):
             return longest / (time.monotonic() - begun)
 
     def test_large_texts_to_tokenize(self):
-        """Take their time, and nobody else's: the median, as a busy machine stops anybody once."""
-        self.assertLess(sorted(self.longest_share() for _ in range(3))[1], 0.5)
+        """Take their time, and nobody else's: the median, as a busy machine stops anybody once.
+
+        Under a sanitizer a text takes seconds, beside which that is nothing.
+        """
+        shares = sorted(self.longest_share() for _ in range(1 if IS_SANITIZED else 3))
+        self.assertLess(shares[len(shares) // 2], 0.5)
 
     def test_large_answers_that_nobody_reads(self):
         """While they fill the memory there is for them, no more are made."""
