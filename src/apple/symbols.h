@@ -12,13 +12,18 @@
 
 /* clang-format off */
 #define OBJC_FUNCTIONS(F) \
-    F(MTLCreateSystemDefaultDevice, "Metal", 1011, objc_id, void)
+    F(MTLCreateSystemDefaultDevice, "Metal", 1011, objc_id, void) \
+    F(cblas_sgemm, "Accelerate", 1002, void, int, int, int, int, int, int, float, \
+      const float *, int, const float *, int, float, float *, int)
 
 #define OBJC_CONSTANTS(C) \
     C(MTL_FAMILY_APPLE7, "MTLGPUFamilyApple7", 1007) \
     C(MTL_STORAGE_SHARED, "MTLResourceStorageModeShared", 0) \
     C(MTL_LANGUAGE_3_1, "MTLLanguageVersion3_1", 196609) \
     C(MTL_STATUS_COMPLETED, "MTLCommandBufferStatusCompleted", 4) \
+    C(ACCELERATE_ROW_MAJOR, "CblasRowMajor", 101) \
+    C(ACCELERATE_AS_IS, "CblasNoTrans", 111) \
+    C(ACCELERATE_TRANSPOSED, "CblasTrans", 112) \
     C(ML_UNITS_CPU_AND_ANE, "MLComputeUnitsCPUAndNeuralEngine", 3) \
     C(ML_FLOAT16, "MLMultiArrayDataTypeFloat16", 65552) \
     C(NS_THERMAL_NOMINAL, "NSProcessInfoThermalStateNominal", 0) \
