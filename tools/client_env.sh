@@ -7,9 +7,12 @@
 # the Python. Made once for all builds (100 MB to get); the network is asked for nothing when it is
 # there. Without arguments it only makes it. With a build folder and a test it runs that by the
 # environment's Python, $TANDEM_BINARY being the program to test: BUILD/tandem unless it is set.
+#
+# Another list of wheels, for another environment: TANDEM_ENV=NAME is tools/NAME.txt.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-list=$root/tools/clients.txt
+name=${TANDEM_ENV:-clients}
+list=$root/tools/$name.txt
 
 # The list is of wheels for Python 3.11, Debian 12's.
 find_python() {
@@ -31,12 +34,12 @@ identity=$("$python" -c '
 import hashlib, sys
 print(hashlib.sha256(open(sys.argv[1], "rb").read() + sys.base_prefix.encode() +
                      sys.version.encode()).hexdigest()[:12])' "$list")
-environment=${XDG_CACHE_HOME:-$HOME/.cache}/tandem/clients-$identity
+environment=${XDG_CACHE_HOME:-$HOME/.cache}/tandem/$name-$identity
 
 # Made beside its place and renamed, so that it is there whole or not at all. No bytecode: Python
 # makes that of the tenth that is used.
 if [ ! -d "$environment" ]; then
-    echo "Installing the clients of tools/clients.txt into $environment" >&2
+    echo "Installing what tools/$name.txt lists into $environment" >&2
     mkdir -p "${environment%/*}"
     part=$environment.$$
     trap 'rm -rf "$part"' EXIT

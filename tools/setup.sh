@@ -136,6 +136,7 @@ qemu (tests on an emulated Arm)|probe_qemu|qemu-user|
 libraries for 64-bit Arm|probe_arm|+arm|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
+protoc (test of Core ML packages)|has protoc|protobuf-compiler|protobuf
 Python with headers, cffi, numpy, pip|probe_python_package|'"$python_debian|python3 cffi numpy"
 needs_deb='debhelper (Debian packages)|has dh|debhelper|
 dpkg-buildpackage|has dpkg-buildpackage|dpkg-dev|
