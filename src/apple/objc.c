@@ -56,7 +56,7 @@ static tandem_status open_runtime(tandem_error *err) {
     if (is_open) return TANDEM_OK;
     void *runtime = loader->open(RUNTIME_PATH);
     if (runtime == NULL || open_framework("Foundation") == NULL)
-        return TANDEM_FAIL(err, DEVICE, "this system is not macOS: it has no %s", RUNTIME_PATH);
+        return TANDEM_FAIL(err, DEVICE, "needs macOS: this system has no %s", RUNTIME_PATH);
     FIND(tandem__objc.send, runtime, "objc_msgSend");
     FIND(tandem__objc.selector, runtime, "sel_registerName");
     FIND(tandem__objc.class_of, runtime, "objc_getClass");

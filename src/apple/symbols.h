@@ -19,8 +19,11 @@
 #define OBJC_CONSTANTS(C) \
     C(MTL_FAMILY_APPLE7, "MTLGPUFamilyApple7", 1007) \
     C(MTL_STORAGE_SHARED, "MTLResourceStorageModeShared", 0) \
+    C(MTL_STORAGE_PRIVATE, "MTLResourceStorageModePrivate", 32) \
+    C(MTL_MATH_SAFE, "MTLMathModeSafe", 0) \
     C(MTL_LANGUAGE_3_1, "MTLLanguageVersion3_1", 196609) \
     C(MTL_STATUS_COMPLETED, "MTLCommandBufferStatusCompleted", 4) \
+    C(MTL_STATUS_ERROR, "MTLCommandBufferStatusError", 5) \
     C(ACCELERATE_ROW_MAJOR, "CblasRowMajor", 101) \
     C(ACCELERATE_AS_IS, "CblasNoTrans", 111) \
     C(ACCELERATE_TRANSPOSED, "CblasTrans", 112) \

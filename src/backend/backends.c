@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "backend/cpu/cpu_lane.h"
+#include "backend/metal/metal_lane.h"
 #include "backend/none/none.h"
 #include "backend/ref/ref.h"
 #include "base/assert.h"
 
 static const tandem_backend *const backends[] = {
-    &tandem__backend_no_ane, &tandem__backend_no_metal, &tandem__backend_no_cuda,
+    &tandem__backend_no_ane, &tandem__backend_metal, &tandem__backend_no_cuda,
     &tandem__backend_cpu,    &tandem__backend_ref,
 };
 

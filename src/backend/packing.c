@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/dtype.h"
@@ -253,17 +254,24 @@ static void visit_all(tandem_packing *packing, tandem_packing_visit *visit, void
     visit(packing, context);
 }
 
+static size_t whole_pages(size_t bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
 tandem_status tandem__packing_run(tandem_packing *packing, tandem_packing_visit *visit,
                                   void *context, char **memory, size_t *bytes, tandem_error *err) {
     visit_all(packing, visit, context);
     const size_t needed = packing->bytes;
     const int count = packing->piece_count;
     if (count == 0) return TANDEM_OK;
-    packing->memory = tandem__mem_alloc_aligned(needed);
+    const size_t taken = packing->is_paged ? whole_pages(needed) : needed;
+    packing->memory =
+        packing->is_paged ? tandem__mem_alloc_sparse(taken) : tandem__mem_alloc_aligned(taken);
     if (packing->memory == NULL)
-        return TANDEM_FAIL(err, MEMORY, "no memory for %zu bytes of weights", needed);
+        return TANDEM_FAIL(err, MEMORY, "no memory for %zu bytes of weights", taken);
     *memory = packing->memory;
-    *bytes = needed;
+    *bytes = taken;
     packing->pieces = tandem__mem_calloc((size_t)count, sizeof *packing->pieces);
     if (packing->pieces == NULL)
         return TANDEM_FAIL(err, MEMORY, "no memory for %d pieces of weights", count);

@@ -43,6 +43,7 @@ typedef struct tandem_packing {
     const tandem_kernels *kernels;
     tandem_pool *pool;
     tandem_dtype dtype; /* of matrices and tables: F32 or F16 */
+    bool is_paged;      /* the memory is whole pages, as a device takes it */
     int layer;          /* -1: outside the layers */
     const char *slot;   /* "ffn.up" */
     int rows_min;
@@ -55,10 +56,10 @@ typedef struct tandem_packing {
 
 typedef void tandem_packing_visit(tandem_packing *packing, void *context);
 
-/* plan, kernels, pool and dtype of `packing` are set, the rest is zero. *memory of *bytes is the
- * caller's, also on failure, to be freed by tandem__mem_free_aligned; untouched where there is
- * nothing to pack. TANDEM_NUMERIC names
- * an element that is not finite. */
+/* plan, kernels, pool, dtype and is_paged of `packing` are set, the rest is zero. *memory of *bytes
+ * is the caller's, also on failure, to be freed by tandem__mem_free_aligned
+ * (tandem__mem_free_sparse where it is_paged); untouched where there is nothing to pack.
+ * TANDEM_NUMERIC names an element that is not finite. */
 tandem_status tandem__packing_run(tandem_packing *packing, tandem_packing_visit *visit,
                                   void *context, char **memory, size_t *bytes,
                                   tandem_error *err) TANDEM_NODISCARD;

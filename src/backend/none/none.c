@@ -18,9 +18,6 @@ static void probe_missing(tandem_probe *probe, const char *what) {
 static void probe_ane(tandem_probe *probe) {
     probe_missing(probe, "Core ML");
 }
-static void probe_metal(tandem_probe *probe) {
-    probe_missing(probe, "Metal");
-}
 static void probe_cuda(tandem_probe *probe) {
     probe_missing(probe, "CUDA");
 }
@@ -45,7 +42,5 @@ static void close_nothing(tandem_lane *lane) {
     }
 
 const tandem_backend tandem__backend_no_ane = NO_BACKEND("ane", TANDEM_CLASS_LATENCY, probe_ane);
-const tandem_backend tandem__backend_no_metal =
-    NO_BACKEND("metal", TANDEM_CLASS_THROUGHPUT, probe_metal);
 const tandem_backend tandem__backend_no_cuda =
     NO_BACKEND("cuda", TANDEM_CLASS_THROUGHPUT, probe_cuda);

@@ -7,7 +7,6 @@
 #include "backend/backend.h"
 
 extern const tandem_backend tandem__backend_no_ane;
-extern const tandem_backend tandem__backend_no_metal;
 extern const tandem_backend tandem__backend_no_cuda;
 
 #endif
