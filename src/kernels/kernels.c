@@ -14,6 +14,7 @@ void tandem_kernels_fill(tandem_kernels *kernels, uint32_t cpu_flags) {
     tandem_convert_fill(&kernels->convert, cpu_flags);
     tandem_activation_fill(&kernels->activation, cpu_flags);
     tandem_gemm_fill(&kernels->gemm, cpu_flags);
+    tandem_gemm_i8_fill(&kernels->gemm_i8, cpu_flags);
     tandem_norm_fill(&kernels->norm, cpu_flags);
     tandem_attention_fill(&kernels->attention, cpu_flags);
     tandem_embed_fill(&kernels->embed, cpu_flags);
@@ -24,6 +25,8 @@ void tandem_kernels_fill(tandem_kernels *kernels, uint32_t cpu_flags) {
 /* clang-format on */
 #define GEMM_KERNEL(name, shape, dtype, flags, mr, nr, panels) NAMED_KERNEL(name)
 #define GEMM_PACK(name, flags)                                 NAMED_KERNEL(name)
+#define GEMM_I8_KERNEL(name, flags, mr, nr, group)             NAMED_KERNEL(name)
+#define QUANTIZE_KERNEL(name, flags)                           NAMED_KERNEL(name)
 #define ATTENTION_KERNEL(name, flags)                          NAMED_KERNEL(name)
 #define NORM_KERNEL(name, op, flags)                           NAMED_KERNEL(name)
 #define EMBED_KERNEL(name, flags)                              NAMED_KERNEL(name)
@@ -39,6 +42,7 @@ static const struct {
 #include "kernels/convert/convert.inc"
 #include "kernels/embed/embed.inc"
 #include "kernels/gemm/gemm.inc"
+#include "kernels/gemm_i8/gemm_i8.inc"
 #include "kernels/norm/norm.inc"
 };
 

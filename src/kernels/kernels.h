@@ -27,6 +27,7 @@
 #include "kernels/convert/convert.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm_i8/gemm_i8.h"
 #include "kernels/norm/norm.h"
 #include "kernels/pooling/pooling.h"
 
@@ -35,6 +36,7 @@ typedef struct tandem_kernels {
     tandem_convert_kernels convert;
     tandem_activation_kernels activation;
     tandem_gemm_kernels gemm;
+    tandem_gemm_i8_kernels gemm_i8;
     tandem_norm_kernels norm;
     tandem_attention_kernels attention;
     tandem_embed_kernels embed;

@@ -50,6 +50,29 @@ static uint64_t digest_gemm(const tandem_kernels *kernels, tandem_dtype dtype) {
     return digest_of(DIGEST_START, c, M * N);
 }
 
+static uint64_t digest_gemm_i8(const tandem_kernels *kernels) {
+    enum { M = 29, N = 75, K = 130, DEPTH = 144 };
+    const tandem_gemm_i8_kernels *gemm = &kernels->gemm_i8;
+    float *a = kc_buffer(KC_A, sizeof(float) * M * K);
+    float *w = kc_buffer(KC_SOURCE, sizeof(float) * N * K);
+    float *c = kc_buffer(KC_OUT, sizeof(float) * M * N);
+    kc_fill(a, M * K, KC_MIXED);
+    kc_fill(w, N * K, KC_NORMAL);
+    tandem_gemm_i8_matrix matrix = {NULL, N, K, gemm->nr, gemm->group};
+    matrix.panels = kc_buffer(KC_B, tandem_gemm_i8_packed_bytes(gemm, N, K));
+    if (!tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, NULL, N)) {
+        kc_fail("finite weights called not finite");
+    }
+    uint8_t q[M * DEPTH];
+    float scales[M];
+    int32_t zeros[M];
+    tandem_gemm_i8_quantize(gemm, a, K, K, 0, M, q, scales, zeros);
+    const tandem_gemm_i8_args args = {
+        .q = q, .scales = scales, .zeros = zeros, .w = &matrix, .c = c, .ldc = N};
+    tandem_gemm_i8_run(gemm, &args, 0, M, 0, tandem_gemm_i8_panel_count(&matrix));
+    return digest_of(DIGEST_START, c, M * N);
+}
+
 static uint64_t digest_attention(const tandem_kernels *kernels, int tokens, int dims,
                                  bool has_bias) {
     const size_t floats = (size_t)tokens * (size_t)dims;
@@ -125,6 +148,8 @@ void kc_check_digest(const tandem_kernels *kernels) {
     expect("silu", digest_activation(kernels, TANDEM_ACT_SILU), 0x89def3a500765363);
     expect("relu", digest_activation(kernels, TANDEM_ACT_RELU), 0xbae6d3d95c156008);
     expect("tanh", digest_activation(kernels, TANDEM_ACT_TANH), 0xc315096308dca808);
+
     expect("convert", digest_convert(kernels), 0xd7b04057711de48b);
+    expect("gemm i8", digest_gemm_i8(kernels), 0xace3318789121047);
     (void)kc_reseed(state);
 }

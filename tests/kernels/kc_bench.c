@@ -142,6 +142,64 @@ static void bench_gemm(const tandem_kernels *kernels, int m, int n, int k, tande
     tandem__mem_free_aligned(g.matrix.panels, packed_bytes);
 }
 
+typedef struct gemm_i8_case {
+    const tandem_kernels *kernels;
+    tandem_gemm_i8_args args;
+    const float *x;
+    int m;
+    uint8_t *q;
+    float *scales;
+    int32_t *zeros;
+} gemm_i8_case;
+
+/* Finding A's bytes is part of it, though a layer's products may share them. */
+static void run_gemm_i8(void *context) {
+    const gemm_i8_case *g = context;
+    const tandem_gemm_i8_kernels *gemm = &g->kernels->gemm_i8;
+    const int k = g->args.w->k;
+    tandem_gemm_i8_quantize(gemm, g->x, (size_t)k, k, 0, g->m, g->q, g->scales, g->zeros);
+    tandem_gemm_i8_run(gemm, &g->args, 0, g->m, 0, tandem_gemm_i8_panel_count(g->args.w));
+}
+
+static void bench_gemm_i8(const tandem_kernels *kernels, int m, int n, int k) {
+    const size_t sm = (size_t)m;
+    const size_t sn = (size_t)n;
+    const size_t sk = (size_t)k;
+    float *x = take_floats(sm * sk);
+    float *w = take_floats(sn * sk);
+    float *bias = take_floats(sn);
+    float *c = take(sm * sn * 4);
+    const size_t packed_bytes = tandem_gemm_i8_packed_bytes(&kernels->gemm_i8, n, k);
+    const size_t q_bytes = sm * (size_t)tandem_gemm_i8_depth(k);
+    tandem_gemm_i8_matrix matrix = {take(packed_bytes), n, k, kernels->gemm_i8.nr,
+                                    kernels->gemm_i8.group};
+    const bool is_finite = tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, NULL, n);
+    TANDEM_ASSERT(is_finite);
+    gemm_i8_case g = {.kernels = kernels, .x = x, .m = m, .q = take(q_bytes)};
+    g.scales = take(sm * 4);
+    g.zeros = take(sm * 4);
+    g.args = (tandem_gemm_i8_args){.q = g.q,
+                                   .scales = g.scales,
+                                   .zeros = g.zeros,
+                                   .w = &matrix,
+                                   .bias = bias,
+                                   .c = c,
+                                   .ldc = sn,
+                                   .act = TANDEM_ACT_NONE};
+    char shape[64];
+    (void)snprintf(shape, sizeof shape, "%d %d %d", m, n, k);
+    const subject s = {run_gemm_i8, &g, 2.0 * m * n * k, 0.0};
+    report("gemm i8", shape, &s);
+    tandem__mem_free_aligned(x, sm * sk * 4);
+    tandem__mem_free_aligned(w, sn * sk * 4);
+    tandem__mem_free_aligned(bias, sn * 4);
+    tandem__mem_free_aligned(c, sm * sn * 4);
+    tandem__mem_free_aligned(g.q, q_bytes);
+    tandem__mem_free_aligned(g.scales, sm * 4);
+    tandem__mem_free_aligned(g.zeros, sm * 4);
+    tandem__mem_free_aligned(matrix.panels, packed_bytes);
+}
+
 static void bench_shapes(const tandem_kernels *kernels, const char *path) {
     FILE *file = fopen(path, "r");
     if (file == NULL) {
@@ -157,6 +215,7 @@ static void bench_shapes(const tandem_kernels *kernels, const char *path) {
         if (line[0] == '#' || m <= 0 || n <= 0 || k <= 0) continue;
         bench_gemm(kernels, (int)m, (int)n, (int)k, TANDEM_DTYPE_F32);
         bench_gemm(kernels, (int)m, (int)n, (int)k, TANDEM_DTYPE_F16);
+        bench_gemm_i8(kernels, (int)m, (int)n, (int)k);
     }
     (void)fclose(file);
 }

@@ -135,10 +135,11 @@ static void run_op(const op *subject, const tandem_kernels *kernels) {
 
 static void check_level(const tandem_kernels *kernels) {
     static const op ops[] = {
-        {"convert", kc_check_convert},     {"activation", kc_check_activation},
-        {"norm", kc_check_norm},           {"gemm", kc_check_gemm},
-        {"attention", kc_check_attention}, {"embed", kc_check_embed},
-        {"pool", kc_check_pool},           {"digest", kc_check_digest},
+        {"convert", kc_check_convert}, {"activation", kc_check_activation},
+        {"norm", kc_check_norm},       {"gemm", kc_check_gemm},
+        {"gemm_i8", kc_check_gemm_i8}, {"attention", kc_check_attention},
+        {"embed", kc_check_embed},     {"pool", kc_check_pool},
+        {"digest", kc_check_digest},
     };
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) run_op(&ops[i], kernels);
 }
@@ -180,6 +181,7 @@ static void list_kernels(void) {
     kc_list_activation();
     kc_list_norm();
     kc_list_gemm();
+    kc_list_gemm_i8();
     kc_list_attention();
     kc_list_embed();
 }

@@ -99,6 +99,13 @@ V16_INLINE void v16_store_bf16(void *p, v16 a) {
     _mm256_storeu_si256(p, _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
+V16_INLINE void v16_store_u8(void *p, v16 a) {
+    const __m256i words = _mm256_packus_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));
+    const __m256i in_order = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128(p, _mm_packus_epi16(_mm256_castsi256_si128(in_order),
+                                         _mm256_extracti128_si256(in_order, 1)));
+}
+
 V16_BINARY(v16_add, _mm256_add_ps)
 V16_BINARY(v16_sub, _mm256_sub_ps)
 V16_BINARY(v16_mul, _mm256_mul_ps)

@@ -71,6 +71,16 @@ V16_INLINE void v16_store_bf16(void *p, v16 a) {
     _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
 }
 
+/* Lanes of whole numbers 0 to 255. */
+V16_INLINE void v16_store_u8(void *p, v16 a) {
+    _mm_storeu_si128(p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+/* sums - zero · columns, exact in 32 bits, to f32. */
+V16_INLINE v16 v16_whole(const int32_t *sums, const int32_t *columns, int32_t zero) {
+    const __m512i offset = _mm512_mullo_epi32(_mm512_loadu_si512(columns), _mm512_set1_epi32(zero));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums), offset));
+}
+
 V16_INLINE v16 v16_add(v16 a, v16 b) {
     return _mm512_add_ps(a, b);
 }

@@ -138,6 +138,24 @@ V16_INLINE void v16_store_bf16(void *p, v16 a) {
     v16_store_halves((char *)p + 16, v16_bf16_bits(a.q2), v16_bf16_bits(a.q3));
 }
 
+V16_INLINE void v16_store_u8(void *p, v16 a) {
+    const uint16x8_t low =
+        vcombine_u16(vmovn_u32(vcvtq_u32_f32(a.q0)), vmovn_u32(vcvtq_u32_f32(a.q1)));
+    const uint16x8_t high =
+        vcombine_u16(vmovn_u32(vcvtq_u32_f32(a.q2)), vmovn_u32(vcvtq_u32_f32(a.q3)));
+    vst1q_u8(p, vcombine_u8(vmovn_u16(low), vmovn_u16(high)));
+}
+V16_INLINE float32x4_t v16_whole_quarter(const int32_t *sums, const int32_t *columns,
+                                         int32_t zero) {
+    return vcvtq_f32_s32(vmlsq_n_s32(vld1q_s32(sums), vld1q_s32(columns), zero));
+}
+V16_INLINE v16 v16_whole(const int32_t *sums, const int32_t *columns, int32_t zero) {
+    return (v16){v16_whole_quarter(sums, columns, zero),
+                 v16_whole_quarter(sums + 4, columns + 4, zero),
+                 v16_whole_quarter(sums + 8, columns + 8, zero),
+                 v16_whole_quarter(sums + 12, columns + 12, zero)};
+}
+
 V16_BINARY(v16_add, vaddq_f32(x, y))
 V16_BINARY(v16_sub, vsubq_f32(x, y))
 V16_BINARY(v16_mul, vmulq_f32(x, y))

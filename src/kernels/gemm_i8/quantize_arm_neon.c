@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/vec16/vec16_neon.h"
+
+#include "kernels/gemm_i8/quantize_vec16.h"
+
+QUANTIZE_BODY(tandem_quantize_u8__neon)
