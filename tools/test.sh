@@ -174,5 +174,7 @@ if step "build fuzz targets" tools/build.sh fuzz; then
     done < <(tools/fuzz.sh --report "$logs" "$seconds_each" </dev/null)
 fi
 step "coverage of the parsers" tools/fuzz_coverage.sh
-step "shell scripts" shellcheck .ci/run tools/*.sh tests/api/*.sh
+[ "$mode" != --all ] || step "planted faults" tools/mutants.sh
+step "shell scripts" shellcheck .ci/run tools/*.sh tests/api/*.sh \
+    tests/apple/oracle/*.sh
 finish
