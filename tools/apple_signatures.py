@@ -41,6 +41,7 @@ BY_HAND = {
         ("NSObject", "-", "isKindOfClass:"): ("B@:#", "10.0", "objc/NSObject.h"),
     },
     "function": {
+        "object_getClassName": ("^c@", "10.0", "objc/runtime.h"),
         # BLAS for C as its reference has it; the order and the transpositions are enumerations.
         "cblas_sgemm": ("viiiiiif^fi^fif^fi", "10.2", "cblas.h"),
         "notify_register_check": ("I^c^i", "10.3", "notify.h"),

@@ -36,6 +36,8 @@
     X1(ns_array_at, "-NSArray", 1000, "objectAtIndex:", objc_id, objc_uint) \
     X3(ns_dictionary, "+NSDictionary", 1000, "dictionaryWithObjects:forKeys:count:", \
        objc_id, const objc_id *, const objc_id *, objc_uint) \
+    X1(ns_dictionary_at, "-NSDictionary", 1000, "objectForKey:", objc_id, objc_id) \
+    X0(ns_integer, "-NSNumber", 1005, "integerValue", objc_int) \
     X0(ns_process_info, "+NSProcessInfo", 1000, "processInfo", objc_id) \
     X0(ns_thermal_state, "-NSProcessInfo", 1010, "thermalState", objc_int) \
     X1(ns_is_version, "-NSProcessInfo", 1010, "isOperatingSystemAtLeastVersion:", \
@@ -103,8 +105,18 @@
     X1(ml_feature, "-MLFeatureProvider", 1013, "featureValueForName:", objc_id, objc_id) \
     X0(ml_multi_array, "-MLFeatureValue", 1013, "multiArrayValue", objc_id) \
     X0(ml_data, "-MLMultiArray", 1013, "dataPointer", void *) \
+    X0(ml_strides, "-MLMultiArray", 1013, "strides", objc_id) \
     V3(ml_load_plan, "+MLComputePlan", 1404, "loadContentsOfURL:configuration:completionHandler:", \
-       objc_id, objc_id, objc_block *)
+       objc_id, objc_id, objc_block *) \
+    X0(ml_plan_structure, "-MLComputePlan", 1404, "modelStructure", objc_id) \
+    X1(ml_plan_usage, "-MLComputePlan", 1404, "computeDeviceUsageForMLProgramOperation:", \
+       objc_id, objc_id) \
+    X0(ml_usage_device, "-MLComputePlanDeviceUsage", 1404, "preferredComputeDevice", objc_id) \
+    X0(ml_structure_program, "-MLModelStructure", 1404, "program", objc_id) \
+    X0(ml_program_functions, "-MLModelStructureProgram", 1404, "functions", objc_id) \
+    X0(ml_function_block, "-MLModelStructureProgramFunction", 1404, "block", objc_id) \
+    X0(ml_block_operations, "-MLModelStructureProgramBlock", 1404, "operations", objc_id) \
+    X0(ml_operation_name, "-MLModelStructureProgramOperation", 1404, "operatorName", objc_id)
 /* clang-format on */
 
 #define OBJC_MESSAGES(...)                                                                         \

@@ -13,6 +13,8 @@
 /* clang-format off */
 #define OBJC_FUNCTIONS(F) \
     F(MTLCreateSystemDefaultDevice, "Metal", 1011, objc_id, void) \
+    F(MLAllComputeDevices, "CoreML", 1400, objc_id, void) \
+    F(object_getClassName, "libobjc", 1000, const char *, objc_id) \
     F(cblas_sgemm, "Accelerate", 1002, void, int, int, int, int, int, int, float, \
       const float *, int, const float *, int, float, float *, int)
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "backend/coreml/ane_lane.h"
 #include "backend/cpu/cpu_lane.h"
 #include "backend/metal/metal_lane.h"
 #include "backend/none/none.h"
@@ -11,8 +12,8 @@
 #include "base/assert.h"
 
 static const tandem_backend *const backends[] = {
-    &tandem__backend_no_ane, &tandem__backend_metal, &tandem__backend_no_cuda,
-    &tandem__backend_cpu,    &tandem__backend_ref,
+    &tandem__backend_ane, &tandem__backend_metal, &tandem__backend_no_cuda,
+    &tandem__backend_cpu, &tandem__backend_ref,
 };
 
 const tandem_backend *const *tandem__backends(int *count) {

@@ -472,6 +472,8 @@ static void *open_library(const char *path) {
         const objc_sim_framework *framework = framework_at(i);
         (void)snprintf(expected, sizeof expected, "/System/Library/Frameworks/%s.framework/%s",
                        framework->name, framework->name);
+        if (framework->name[0] == '/')
+            (void)snprintf(expected, sizeof expected, "%s", framework->name);
         if (strcmp(path, expected) != 0 || is_missing(framework->name)) continue;
         return (void *)(uintptr_t)framework;
     }

@@ -64,7 +64,7 @@ typedef struct objc_sim_symbol {
 } objc_sim_symbol;
 
 typedef struct objc_sim_framework {
-    const char *name; /* "Metal" */
+    const char *name; /* "Metal", or of a library its path */
     const objc_sim_class *const *classes;
     int class_count;
     const objc_sim_symbol *symbols;

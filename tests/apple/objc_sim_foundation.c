@@ -143,7 +143,15 @@ long objc_sim_integer(objc_id number) {
     return *(const long *)objc_sim_data(number);
 }
 
-static const objc_sim_method number_methods[] = {OBJC_SIM_METHOD(ns_number, number_with)};
+static objc_int number_integer(objc_id self, objc_sel selector) {
+    (void)selector;
+    return objc_sim_integer(self);
+}
+
+static const objc_sim_method number_methods[] = {
+    OBJC_SIM_METHOD(ns_number, number_with),
+    OBJC_SIM_METHOD(ns_integer, number_integer),
+};
 
 static const objc_sim_class number_class = {
     .name = "NSNumber",
@@ -260,8 +268,15 @@ objc_id objc_sim_get(objc_id dictionary, const char *key) {
     return NULL;
 }
 
+static objc_id dictionary_at(objc_id self, objc_sel selector, objc_id key) {
+    (void)selector;
+    if (!objc_sim_is(key, "NSString", "objectForKey:")) return NULL;
+    return objc_sim_get(self, objc_sim_text(key));
+}
+
 static const objc_sim_method dictionary_methods[] = {
     OBJC_SIM_METHOD(ns_dictionary, dictionary_with),
+    OBJC_SIM_METHOD(ns_dictionary_at, dictionary_at),
 };
 
 static const objc_sim_class dictionary_class = {

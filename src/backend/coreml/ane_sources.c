@@ -170,7 +170,11 @@ static bool is_seen(const ane_model *model, int32_t index) {
 
 void tandem__ane_model_release(const ane_model *model) {
     const tandem_plan *plan = model->plan;
+    const tandem_view *bias = &plan->relative_bias;
     if (plan->release == NULL) return;
+    if (model->relative != NULL)
+        plan->release(plan->release_context, bias->data,
+                      (size_t)(bias->rows * bias->cols) * tandem__dtype_bytes(bias->dtype));
     for (int32_t i = 0; i < model->weights.count; i++) {
         const ane_blob_source *from = model->weights.blobs[i].source;
         const tandem_view *view = &from->source.view;

@@ -107,10 +107,21 @@ tandem_status tandem__package_remove(const char *path, tandem_error *err) {
     return TANDEM_OK;
 }
 
+/* As tandem__file_write, but not synced: a disk may take longer over that than over all else. */
+static tandem_status write_bytes(const char *path, const void *bytes, size_t len,
+                                 tandem_error *err) {
+    file_sink sink = {.file = fopen(path, "wb"), .path = path};
+    if (sink.file == NULL) return tandem__fail_errno(err, path, "cannot create");
+    tandem_status status = write_file(&sink, bytes, len, err);
+    if (fclose(sink.file) != 0 && status == TANDEM_OK)
+        status = tandem__fail_errno(err, path, "cannot write");
+    return status;
+}
+
 static tandem_status copy_file(const char *from, const char *to, tandem_error *err) {
     tandem_map map;
     TANDEM_TRY(tandem__file_map(from, &map, err));
-    const tandem_status status = tandem__file_write(to, map.bytes, map.len, err);
+    const tandem_status status = write_bytes(to, map.bytes, map.len, err);
     tandem__file_unmap(&map);
     return status;
 }
@@ -121,9 +132,9 @@ static tandem_status fill_package(const char *folder, const tandem_buffer *model
     TANDEM_TRY(tandem__path_join(folder, WEIGHT_FOLDER, path, err));
     TANDEM_TRY(tandem__package_folder(path, err));
     TANDEM_TRY(tandem__path_join(folder, "Manifest.json", path, err));
-    TANDEM_TRY(tandem__file_write(path, manifest, sizeof manifest - 1, err));
+    TANDEM_TRY(write_bytes(path, manifest, sizeof manifest - 1, err));
     TANDEM_TRY(tandem__path_join(folder, MODEL_FILE, path, err));
-    TANDEM_TRY(tandem__file_write(path, model->ptr, model->len, err));
+    TANDEM_TRY(write_bytes(path, model->ptr, model->len, err));
     TANDEM_TRY(tandem__path_join(folder, WEIGHT_FILE, path, err));
     if (link(weights_path, path) == 0) return TANDEM_OK;
     return copy_file(weights_path, path, err);
@@ -143,4 +154,30 @@ tandem_status tandem__package_write(const char *path, const tandem_buffer *model
         status = tandem__fail_errno(err, path, "cannot rename");
     if (status != TANDEM_OK) (void)tandem__package_remove(beside, NULL);
     return status;
+}
+
+static tandem_status copy_tree(const char *from, const char *to, tandem_error *err) {
+    if (!tandem__file_is_directory(from)) return copy_file(from, to, err);
+    TANDEM_TRY(tandem__package_folder(to, err));
+    DIR *folder = opendir(from);
+    if (folder == NULL) return tandem__fail_errno(err, from, "cannot open");
+    tandem_status status = TANDEM_OK;
+    for (const struct dirent *at = readdir(folder); at != NULL && status == TANDEM_OK;
+         at = readdir(folder)) {
+        char source[TANDEM_PATH_MAX];
+        char target[TANDEM_PATH_MAX];
+        if (strcmp(at->d_name, ".") == 0 || strcmp(at->d_name, "..") == 0) continue;
+        status = tandem__path_join(from, at->d_name, source, err);
+        if (status == TANDEM_OK) status = tandem__path_join(to, at->d_name, target, err);
+        if (status == TANDEM_OK) status = copy_tree(source, target, err);
+    }
+    (void)closedir(folder);
+    return status;
+}
+
+tandem_status tandem__package_move(const char *from, const char *to, tandem_error *err) {
+    if (rename(from, to) == 0) return TANDEM_OK;
+    if (errno != EXDEV) return tandem__fail_errno(err, from, "cannot move");
+    TANDEM_TRY(copy_tree(from, to, err));
+    return tandem__package_remove(from, err);
 }

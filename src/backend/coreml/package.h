@@ -24,6 +24,10 @@ tandem_status tandem__package_write(const char *path, const tandem_buffer *model
 /* Removes a folder and all in it, or a file; links are not followed. Nothing there is no error. */
 tandem_status tandem__package_remove(const char *path, tandem_error *err);
 
+/* Moves a folder, by copying where it lies on another file system. */
+tandem_status tandem__package_move(const char *from, const char *to,
+                                   tandem_error *err) TANDEM_NODISCARD;
+
 /* Makes the folder and those above it. */
 tandem_status tandem__package_folder(const char *path, tandem_error *err) TANDEM_NODISCARD;
 

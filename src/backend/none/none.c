@@ -15,9 +15,6 @@ static void probe_missing(tandem_probe *probe, const char *what) {
     (void)snprintf(probe->reason, sizeof probe->reason, "this build has no %s backend", what);
 }
 
-static void probe_ane(tandem_probe *probe) {
-    probe_missing(probe, "Core ML");
-}
 static void probe_cuda(tandem_probe *probe) {
     probe_missing(probe, "CUDA");
 }
@@ -41,6 +38,5 @@ static void close_nothing(tandem_lane *lane) {
         .open = open_nothing, .close = close_nothing                                               \
     }
 
-const tandem_backend tandem__backend_no_ane = NO_BACKEND("ane", TANDEM_CLASS_LATENCY, probe_ane);
 const tandem_backend tandem__backend_no_cuda =
     NO_BACKEND("cuda", TANDEM_CLASS_THROUGHPUT, probe_cuda);

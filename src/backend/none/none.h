@@ -6,7 +6,6 @@
 
 #include "backend/backend.h"
 
-extern const tandem_backend tandem__backend_no_ane;
 extern const tandem_backend tandem__backend_no_cuda;
 
 #endif
