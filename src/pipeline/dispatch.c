@@ -53,6 +53,8 @@ const char *tandem__reason_text(sched_reason reason) {
         return "cached";
     case SCHED_REASON_CLASS:
         return "lane of the classes that the request may use";
+    case SCHED_REASON_LENGTH:
+        return "lane that takes a text this long";
     case SCHED_REASON_NONE:
         break;
     }
@@ -117,6 +119,9 @@ void tandem__dispatch_lane_open(tandem_engine *engine, int32_t index) {
     if (has->tokens_max < lane->options.tokens_max) lane->options.tokens_max = has->tokens_max;
     if (has->sequences_max < lane->options.sequences_max)
         lane->options.sequences_max = has->sequences_max;
+    const int32_t longest =
+        has->bucket_count > 0 ? has->buckets[has->bucket_count - 1] : has->tokens_max;
+    if (longest < engine->source->plan->positions_max) lane->options.unit_tokens_max = longest;
     if (!has->is_synchronous) lane->options.hang_min_ns = ASYNC_HANG_NS;
     lane->options.slots_max =
         has->in_flight_max < SCHED_SLOTS_MAX ? has->in_flight_max : SCHED_SLOTS_MAX;

@@ -179,7 +179,9 @@ static void say_how(const pipeline_job *job) {
     const engine_lane *lane = &job->engine->lanes[index];
     result->lane = lane->backend->name;
     result->dtype = tandem__dtype_word(lane->capabilities.dtype);
-    if (result->reason[0] == 0 || done->reason == SCHED_REASON_FALLBACK)
+    const bool is_elsewhere =
+        done->reason == SCHED_REASON_FALLBACK || done->reason == SCHED_REASON_LENGTH;
+    if (result->reason[0] == 0 || is_elsewhere)
         (void)snprintf(result->reason, sizeof result->reason, "%s",
                        tandem__reason_text(result->cached == result->count && result->count > 0
                                                ? SCHED_REASON_CACHE

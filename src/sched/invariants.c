@@ -4,7 +4,7 @@
 #include "sched/sched_internal.h"
 
 static bool is_allowed(const sched *scheduler, const sched_job *job, int32_t lane) {
-    return tandem__class_allows(job->classes, scheduler->lanes[lane].options.lane_class);
+    return tandem__lane_takes(&scheduler->lanes[lane], job);
 }
 
 /* A lane's own queue holds what the lane may serve, a shared one what every lane may. */
@@ -13,7 +13,7 @@ static void check_classes(const sched *scheduler, const sched_piece *piece) {
     if (piece->home != SCHED_NO_LANE)
         TANDEM_ASSERT(is_allowed(scheduler, job, piece->home));
     else
-        TANDEM_ASSERT(!tandem__class_binds(scheduler, job->classes));
+        TANDEM_ASSERT(!tandem__class_binds(scheduler, job));
 }
 
 static void check_queue(const sched *scheduler, const sched_queue *queue, sched_band band,

@@ -246,7 +246,7 @@ static void requeue(sched *scheduler, const sched_item *item, uint32_t first, ui
     piece->tries = 1;
     piece->avoid = (int8_t)failed_lane;
     piece->home = job->home;
-    if (job->lane == SCHED_NO_LANE && tandem__class_binds(scheduler, job->classes))
+    if (job->lane == SCHED_NO_LANE && tandem__class_binds(scheduler, job))
         piece->home = tandem__class_home(scheduler, job, failed_lane, now_ns);
     piece->sequence = job->piece.sequence;
     piece->next_of_job = job->retry_pieces;
@@ -291,13 +291,13 @@ static uint32_t item_marked(sched *scheduler, const sched_item *item, const bool
  * classes serves. While nothing serves at all it stays: probes decide. */
 static void evacuate(sched *scheduler, int32_t from, uint64_t now_ns) {
     const tandem_lane_class lane_class = scheduler->lanes[from].options.lane_class;
-    if (tandem__class_lane(scheduler, lane_class, 0) == SCHED_NO_LANE) return;
+    if (tandem__class_lane(scheduler, lane_class, NULL) == SCHED_NO_LANE) return;
     for (int b = 0; b < SCHED_BANDS; b++) {
         sched_queue *queue = &scheduler->lanes[from].pinned[b];
         while (queue->oldest != NULL) {
             sched_piece *piece = queue->oldest;
             sched_job *job = piece->job;
-            const int32_t to = tandem__class_lane(scheduler, lane_class, job->classes);
+            const int32_t to = tandem__class_lane(scheduler, lane_class, job);
             if (to == SCHED_NO_LANE || (job->is_fallback_forbidden && job->lane != SCHED_NO_LANE)) {
                 tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
                 continue;
@@ -355,7 +355,7 @@ static void probe_done(sched *scheduler, int32_t index, bool is_well, uint64_t n
     if (lane->probe_wait_ns > PROBE_WAIT_MAX_NS) lane->probe_wait_ns = PROBE_WAIT_MAX_NS;
     lane->probe_at_ns = now_ns + lane->probe_wait_ns;
     evacuate(scheduler, index, now_ns); // what stayed for want of another lane
-    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, 0) != SCHED_NO_LANE) return;
+    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, NULL) != SCHED_NO_LANE) return;
     while (scheduler->alive != NULL) {
         tandem__job_end(scheduler, scheduler->alive, TANDEM_DEVICE, now_ns);
     }

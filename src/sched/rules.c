@@ -20,18 +20,17 @@ static int64_t queue_size(const sched_lane *lane) {
 }
 
 int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job) {
-    const int32_t latency = tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job->classes);
+    const int32_t latency = tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job);
     const bool is_urgent = job->priority < 0;
     switch (scheduler->options.policy) {
     case SCHED_RULES:
         if (is_urgent && queue_size(&scheduler->lanes[latency]) < RULES_QUEUE_MAX) return latency;
         return tandem__class_lane(
-            scheduler, job->texts > 1 ? TANDEM_CLASS_THROUGHPUT : TANDEM_CLASS_BACKGROUND,
-            job->classes);
+            scheduler, job->texts > 1 ? TANDEM_CLASS_THROUGHPUT : TANDEM_CLASS_BACKGROUND, job);
     case SCHED_RULES_SIMPLE:
         if (is_urgent) return latency;
         if (job->texts > RULES_SIMPLE_BATCH)
-            return tandem__class_lane(scheduler, TANDEM_CLASS_THROUGHPUT, job->classes);
+            return tandem__class_lane(scheduler, TANDEM_CLASS_THROUGHPUT, job);
         return SCHED_NO_LANE;
     case SCHED_PREDICT:
         break;

@@ -140,19 +140,46 @@ void tandem__piece_queue_up(sched *scheduler, sched_piece *piece) {
     scheduler->tenant_tokens[job->tenant] += piece->tokens;
 }
 
+static int32_t longest_of(const sched_job *job) {
+    int32_t longest = 0;
+    for (uint32_t u = 0; u < job->unit_count; u++) {
+        if (job->unit_tokens[u] > longest) longest = job->unit_tokens[u];
+    }
+    return longest;
+}
+
+/* Lanes of the job's classes serve, but none takes its longest unit; or none serves. */
+static tandem_status fail_unserved(const sched *scheduler, const sched_job *job,
+                                   tandem_error *err) {
+    sched_job shorter = *job;
+    char words[SCHED_CLASS_BYTES];
+    shorter.longest = 1;
+    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, &shorter) != SCHED_NO_LANE)
+        return TANDEM_FAIL(err, UNSUPPORTED, "no lane that serves takes a text of %d tokens",
+                           job->longest);
+    if (job->classes == 0) return TANDEM_FAIL(err, DEVICE, "every lane is out of service");
+    return TANDEM_FAIL(err, DEVICE, "no lane serves of the classes that the request may use: %s",
+                       tandem__class_words(job->classes, words));
+}
+
 /* The lane that the job names, or the next of the class order. */
 static tandem_status home_asked(const sched *scheduler, sched_job *job, tandem_error *err) {
     const sched_lane *lane = &scheduler->lanes[job->lane];
     const char *name = lane->options.name;
     TANDEM_TRY(tandem__class_check(name, lane->options.lane_class, job->classes, err));
+    const bool is_out = !tandem__lane_serves(lane);
     job->home = job->lane;
     job->reason = SCHED_REASON_ASKED;
-    if (tandem__lane_serves(lane)) return TANDEM_OK;
-    if (job->is_fallback_forbidden)
+    if (!is_out && tandem__lane_takes(lane, job)) return TANDEM_OK;
+    if (job->is_fallback_forbidden && is_out)
         return TANDEM_FAIL(err, DEVICE, "lane %s is out of service", name);
-    job->home = tandem__class_lane(scheduler, lane->options.lane_class, job->classes);
-    job->reason = SCHED_REASON_FALLBACK;
+    if (job->is_fallback_forbidden)
+        return TANDEM_FAIL(err, UNSUPPORTED, "lane %s takes texts of up to %d tokens, one has %d",
+                           name, lane->options.unit_tokens_max, job->longest);
+    job->home = tandem__class_lane(scheduler, lane->options.lane_class, job);
+    job->reason = is_out ? SCHED_REASON_FALLBACK : SCHED_REASON_LENGTH;
     if (job->home != SCHED_NO_LANE) return TANDEM_OK;
+    if (!is_out) return fail_unserved(scheduler, job, err);
     if (job->classes == 0)
         return TANDEM_FAIL(err, DEVICE, "lane %s is out of service and no other serves", name);
     char words[SCHED_CLASS_BYTES];
@@ -166,19 +193,14 @@ static tandem_status home_asked(const sched *scheduler, sched_job *job, tandem_e
 static tandem_status home_chosen(const sched *scheduler, sched_job *job, uint64_t now_ns,
                                  tandem_error *err) {
     job->home = SCHED_NO_LANE;
-    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job->classes) == SCHED_NO_LANE) {
-        if (job->classes == 0) return TANDEM_FAIL(err, DEVICE, "every lane is out of service");
-        char words[SCHED_CLASS_BYTES];
-        return TANDEM_FAIL(err, DEVICE,
-                           "no lane serves of the classes that the request may use: %s",
-                           tandem__class_words(job->classes, words));
-    }
+    if (tandem__class_lane(scheduler, TANDEM_CLASS_LATENCY, job) == SCHED_NO_LANE)
+        return fail_unserved(scheduler, job, err);
     job->home = tandem__rules_lane(scheduler, job);
     if (job->home != SCHED_NO_LANE) {
         job->reason = SCHED_REASON_RULE;
-    } else if (tandem__class_binds(scheduler, job->classes)) {
+    } else if (tandem__class_binds(scheduler, job)) {
         job->home = tandem__class_home(scheduler, job, SCHED_NO_LANE, now_ns);
-        job->reason = SCHED_REASON_CLASS;
+        job->reason = tandem__bound_reason(job);
     }
     return TANDEM_OK;
 }
@@ -192,6 +214,7 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     *retry_ns = 0;
     job->reason = SCHED_REASON_NONE;
     job->served_lane = SCHED_NO_LANE;
+    job->longest = longest_of(job);
     if (job->lane != SCHED_NO_LANE)
         TANDEM_TRY(home_asked(scheduler, job, err));
     else

@@ -56,9 +56,10 @@ typedef enum sched_reason {
     SCHED_REASON_RETRY = 9,    /* another lane had failed on it */
     SCHED_REASON_CACHE = 10,   /* no lane: the vector was known */
     SCHED_REASON_CLASS = 11,   /* earliest of the lanes whose classes the request may use */
+    SCHED_REASON_LENGTH = 12,  /* earliest of the lanes that take a text this long */
 } sched_reason;
 
-#define SCHED_REASONS 12
+#define SCHED_REASONS 13
 
 typedef enum sched_job_state {
     SCHED_JOB_IDLE = 0,     /* the submitter's */
@@ -94,6 +95,7 @@ typedef struct sched_job {
     uint64_t finished_ns;
 
     sched_job_state state;
+    int32_t longest; /* tokens of its longest unit */
     uint32_t waiting_units;
     uint32_t flying_units;
     int64_t waiting_tokens;
@@ -140,11 +142,12 @@ typedef struct sched_lane_options {
     tandem_lane_class lane_class;
     int32_t tokens_max; /* of one batch */
     int32_t sequences_max;
-    int32_t slots;        /* batches in flight to begin with */
-    int32_t slots_max;    /* ... that the scaler may go up to */
-    int32_t rules_limit;  /* sequences of one batch under the guide's rules: 1, 32, 8 */
-    int32_t batch_tokens; /* that a batch should hold while no realtime work is about, even if
-                             fewer would have the lane's rate; 0 = as few as have it */
+    int32_t unit_tokens_max; /* longest unit that it takes; 0 = any */
+    int32_t slots;           /* batches in flight to begin with */
+    int32_t slots_max;       /* ... that the scaler may go up to */
+    int32_t rules_limit;     /* sequences of one batch under the guide's rules: 1, 32, 8 */
+    int32_t batch_tokens;    /* that a batch should hold while no realtime work is about, even if
+                                fewer would have the lane's rate; 0 = as few as have it */
     service_table service;
     uint64_t hang_min_ns; /* a batch is given up after this or 20 times its prediction, whichever
                              is longer */
@@ -260,7 +263,8 @@ void tandem__sched_close(sched *scheduler);
 
 /* Admits the job or refuses it: TANDEM_CAPACITY over a bound, with the time after which to try
  * again in *retry_ns; TANDEM_TIMEOUT where its deadline cannot be met; TANDEM_PERMISSION where it
- * names a lane outside of its classes; TANDEM_DEVICE where no lane may serve it. A refused job was
+ * names a lane outside of its classes; TANDEM_UNSUPPORTED where it names one that takes no unit as
+ * long as its longest, and no other; TANDEM_DEVICE where no lane may serve it. A refused job was
  * never the scheduler's. */
 tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t now_ns,
                                    uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;

@@ -49,14 +49,20 @@ double tandem__predict_take_ns(const sched *scheduler, int32_t home, uint64_t no
 /* rules.c: the lane that the selected rule names for a job, SCHED_NO_LANE for "auto". */
 int32_t tandem__rules_lane(const sched *scheduler, const sched_job *job);
 
-/* classes.c: the lane of a class that serves, else the next of the class order, among those that
- * `classes` (0 = all) allows; SCHED_NO_LANE if none. */
-int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted, uint8_t classes);
+/* classes.c: whether the lane is one of the job's classes and takes its longest unit. */
+bool tandem__lane_takes(const sched_lane *lane, const sched_job *job);
 
-/* Whether some lane that serves is not for these classes. */
-bool tandem__class_binds(const sched *scheduler, uint8_t classes);
+/* The lane of a class that serves, else the next of the class order, among those that take the job
+ * (NULL = any job); SCHED_NO_LANE if none. */
+int32_t tandem__class_lane(const sched *scheduler, tandem_lane_class wanted, const sched_job *job);
 
-/* The lane of the job's classes that is predicted to finish it first: another than `avoid`, which
+/* Whether some lane that serves does not take the job. */
+bool tandem__class_binds(const sched *scheduler, const sched_job *job);
+
+/* Why a job that is bound is where it is. */
+sched_reason tandem__bound_reason(const sched_job *job);
+
+/* The lane that takes the job and is predicted to finish it first: another than `avoid`, which
  * is the answer where there is no other. */
 int32_t tandem__class_home(const sched *scheduler, const sched_job *job, int32_t avoid,
                            uint64_t now_ns);

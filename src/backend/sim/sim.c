@@ -74,6 +74,8 @@ static void sim_capabilities(const tandem_lane *lane, tandem_capabilities *capab
         .tokens_max = sim->options.tokens_max,
         .sequences_max = sim->options.sequences_max,
         .in_flight_max = sim->options.in_flight_max,
+        .buckets = sim->options.buckets,
+        .bucket_count = sim->options.bucket_count,
         .is_exact = true,
     };
 }
@@ -113,10 +115,23 @@ static void fill(sim_lane *sim, const tandem_batch *batch, float *out) {
     }
 }
 
+static tandem_status check_lengths(const sim_lane *sim, const tandem_batch *batch,
+                                   tandem_error *err) {
+    const int32_t count = sim->options.bucket_count;
+    for (int32_t b = 0; b < batch->sequences && count > 0; b++) {
+        const int32_t tokens = batch->offsets[b + 1] - batch->offsets[b];
+        if (tokens > sim->options.buckets[count - 1])
+            return TANDEM_FAIL(err, CAPACITY, "%d tokens, the largest bucket has %d", tokens,
+                               sim->options.buckets[count - 1]);
+    }
+    return TANDEM_OK;
+}
+
 static tandem_status sim_submit(tandem_lane *lane, const tandem_batch *batch, tandem_output output,
                                 float *out, tandem_ticket *ticket, tandem_error *err) {
     sim_lane *sim = (void *)lane;
     (void)output;
+    TANDEM_TRY(check_lengths(sim, batch, err));
     (void)pthread_mutex_lock(&sim->mutex);
     sim_flight *flight = NULL;
     for (int i = 0; i < sim->options.in_flight_max && flight == NULL; i++) {

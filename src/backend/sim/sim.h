@@ -25,6 +25,8 @@ typedef struct tandem_sim_options {
     int32_t tokens_max;
     int32_t sequences_max;
     int32_t in_flight_max;
+    const int32_t *buckets; /* as in tandem_capabilities; a longer sequence fails the batch */
+    int32_t bucket_count;
     int32_t width; /* floats of a result */
     uint64_t seed;
     tandem_sim_clock *clock;
