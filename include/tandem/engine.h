@@ -108,6 +108,7 @@ typedef struct tandem_lane_info {
     int64_t weights_bytes;
     int64_t workspace_bytes;
     int32_t tokens_max; /* of one batch */
+    char check[80];     /* what its check at the first start found, "" where it needs none */
 } tandem_lane_info;
 
 #define TANDEM_LANES_MAX 8

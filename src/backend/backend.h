@@ -90,6 +90,8 @@ typedef uint64_t tandem_ticket;         /* 0 is no ticket */
 typedef struct tandem_backend {
     const char *name; /* "cpu", "ref", "cuda", "metal", "ane" */
     tandem_lane_class lane_class;
+    bool is_trusted; /* it computes by the code of this build alone; others are held against the
+                        reference before they serve (pipeline/start_check.h) */
     bool (*has_dtype)(tandem_dtype dtype);
 
     /* Cheap, no model needed; never fails: a missing device is an answer. */

@@ -176,6 +176,23 @@ tandem_status tandem__file_write(const char *path, const void *bytes, size_t len
     return status;
 }
 
+tandem_status tandem__folder_make(const char *path, tandem_error *err) {
+    char part[TANDEM_PATH_MAX];
+    const size_t len = strlen(path);
+    if (len >= sizeof part) {
+        return TANDEM_FAIL(err, CAPACITY, "%.100s...: path is longer than %d bytes", path,
+                           TANDEM_PATH_MAX - 1);
+    }
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0') continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST && !tandem__file_is_directory(part))
+            return tandem__fail_errno(err, part, "cannot make the folder");
+    }
+    return TANDEM_OK;
+}
+
 bool tandem__file_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0;

@@ -44,6 +44,9 @@ tandem_status tandem__file_read(const char *path, tandem_buffer *out,
 tandem_status tandem__file_write(const char *path, const void *bytes, size_t len,
                                  tandem_error *err) TANDEM_NODISCARD;
 
+/* The folder and those above it; nothing where it is there. */
+tandem_status tandem__folder_make(const char *path, tandem_error *err) TANDEM_NODISCARD;
+
 bool tandem__file_exists(const char *path);
 bool tandem__file_is_directory(const char *path);
 

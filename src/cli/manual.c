@@ -93,6 +93,8 @@ void cli_help_manual(void) {
                 "Highest instruction set to use: c, avx2, avx512, neon and so on.\n"
                 ".TP\n\\fBTANDEM_SGEMM\\fR\n"
                 "On a Mac, whether lane cpu computes by Accelerate: never, always; else where it\n"
-                "is faster.\n",
+                "is faster.\n"
+                ".TP\n\\fBTANDEM_START_CHECK\\fR\n"
+                "again: lanes of devices are held against the reference at this start too.\n",
                 stdout);
 }

@@ -129,6 +129,14 @@ void tandem__dispatch_lane_open(tandem_engine *engine, int32_t index) {
     (void)pthread_mutex_unlock(&dispatch->mutex);
 }
 
+void tandem__dispatch_lane_lost(tandem_engine *engine, int32_t index) {
+    pipeline_dispatch *dispatch = &engine->dispatch;
+    if (dispatch->scheduler == NULL) return;
+    (void)pthread_mutex_lock(&dispatch->mutex);
+    dispatch->scheduler->lanes[index].state = SCHED_LANE_MISSING;
+    (void)pthread_mutex_unlock(&dispatch->mutex);
+}
+
 static pipeline_slot *slot_of(const tandem_engine *engine, const sched_batch *batch) {
     const sched *scheduler = engine->dispatch.scheduler;
     return &engine->dispatch.slots[batch - scheduler->batches];

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/fail.h"
+#include "pipeline/engine_lanes.h"
 #include "pipeline/pipeline_internal.h"
 
 static const char *activation_word(tandem_activation activation) {

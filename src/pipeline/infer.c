@@ -15,6 +15,7 @@
 #include "base/dtype.h"
 #include "base/fail.h"
 #include "base/mem.h"
+#include "pipeline/engine_lanes.h"
 #include "pipeline/pipeline_internal.h"
 
 #define TEXTS_MAX     ((size_t)1 << 24) /* of one request */

@@ -14,6 +14,7 @@
 #include "pipeline/cache.h"
 #include "pipeline/measure.h"
 #include "pipeline/share.h"
+#include "pipeline/start_check.h"
 #include "pipeline/watch.h"
 #include "sched/classes.h"
 #include "sched/sched.h"
@@ -25,6 +26,9 @@ typedef struct engine_lane {
     tandem_probe probe;
     tandem_lane *lane; /* written once, under the engine's mutex; read after is_open */
     _Atomic bool is_open;
+    _Atomic bool is_off; /* it could not be opened, for good; `off` says why, read after is_off */
+    tandem_error off;
+    start_check check; /* of a lane that is not trusted; read after is_open */
     tandem_capabilities capabilities;
     pthread_cond_t wake; /* for its workers, with the dispatch mutex */
 } engine_lane;
@@ -201,7 +205,8 @@ tandem_status tandem__job_finish(pipeline_job *job, tandem_error *err) TANDEM_NO
 tandem_status tandem__dispatch_open(tandem_engine *engine, tandem_error *err) TANDEM_NODISCARD;
 void tandem__dispatch_close(tandem_engine *engine);
 
-/* warmup.c: fills the scheduler's tables where there are lanes to choose from. Before requests. */
+/* warmup.c: fills the scheduler's tables where there are lanes to choose from; a lane that fails is
+ * left out. Before requests. TANDEM_DEVICE where none is left. */
 tandem_status tandem__dispatch_warm(tandem_engine *engine, tandem_error *err) TANDEM_NODISCARD;
 
 /* Hands the job in and returns when it is over; computes on this thread where a lane is idle. */
@@ -214,6 +219,9 @@ void tandem__dispatch_cancel(pipeline_job *job);
 
 /* A lane that has been opened may serve. */
 void tandem__dispatch_lane_open(tandem_engine *engine, int32_t lane);
+
+/* ... and one that has failed at the warm-up may not. */
+void tandem__dispatch_lane_lost(tandem_engine *engine, int32_t lane);
 
 /* Lets a worker of the lane ask the scheduler; with the dispatch mutex. */
 void tandem__dispatch_wake_lane(tandem_engine *engine, int32_t lane);
@@ -253,18 +261,6 @@ pipeline_key tandem__unit_key(const pipeline_job *job, const pipeline_unit *unit
  * dispatch mutex. */
 bool tandem__batch_scatter(const tandem_engine *engine, const sched_batch *batch,
                            const tandem_batch *packed, pipeline_slot *slot);
-
-/* The lane that serves `name` ("auto", NULL or a backend's), opened if need be. `reason` of 120
- * bytes is filled. TANDEM_INVALID for an unknown name, TANDEM_DEVICE where it is missing and
- * `fallback` forbids another. */
-tandem_status tandem__engine_lane(tandem_engine *engine, const char *name, tandem_fallback fallback,
-                                  engine_lane **lane, char *reason,
-                                  tandem_error *err) TANDEM_NODISCARD;
-
-/* Sets job->lane and job->home; `reason` stays empty where the scheduler decides. */
-tandem_status tandem__engine_route(tandem_engine *engine, const tandem_request *request,
-                                   pipeline_job *job, char *reason,
-                                   tandem_error *err) TANDEM_NODISCARD;
 
 /* Fills the words of info that name the plan's choices, but for the pooling. */
 void tandem__plan_words(const tandem_plan *plan, tandem_model_info *info);

@@ -133,7 +133,7 @@ typedef struct sched_batch {
     bool is_shared; /* other lanes were busy when it started */
     sched_slot_state state;
     uint64_t started_ns;
-    uint64_t expected_ns; /* when it should be done */
+    uint64_t expected_ns;
     uint64_t give_up_ns;
 } sched_batch;
 
@@ -149,13 +149,11 @@ typedef struct sched_lane_options {
     int32_t batch_tokens;    /* that a batch should hold while no realtime work is about, even if
                                 fewer would have the lane's rate; 0 = as few as have it */
     service_table service;
-    uint64_t hang_min_ns; /* a batch is given up after this or 20 times its prediction, whichever
-                             is longer */
+    uint64_t hang_min_ns; /* a batch is given up after 20 times its prediction, or this if longer */
     bool is_available;
 } sched_lane_options;
 
-/* All zero means the default of each. */
-typedef struct sched_options {
+typedef struct sched_options { /* all zero means the default of each */
     sched_policy policy;
     sched_lane_options lanes[SCHED_LANES_MAX];
     int32_t lane_count;
@@ -258,14 +256,12 @@ typedef struct sched {
 tandem_status tandem__sched_open(const sched_options *options, sched **scheduler,
                                  tandem_error *err) TANDEM_NODISCARD;
 
-/* NULL is allowed. No job may be queued or flying. */
-void tandem__sched_close(sched *scheduler);
+void tandem__sched_close(sched *scheduler); /* or NULL; no job may be queued or flying */
 
 /* Admits the job or refuses it: TANDEM_CAPACITY over a bound, with the time after which to try
  * again in *retry_ns; TANDEM_TIMEOUT where its deadline cannot be met; TANDEM_PERMISSION where it
- * names a lane outside of its classes; TANDEM_UNSUPPORTED where it names one that takes no unit as
- * long as its longest, and no other; TANDEM_DEVICE where no lane may serve it. A refused job was
- * never the scheduler's. */
+ * names a lane outside of its classes; TANDEM_UNSUPPORTED where its longest unit is too long;
+ * TANDEM_DEVICE where no lane may serve it. A refused job was never the scheduler's. */
 tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t now_ns,
                                    uint64_t *retry_ns, tandem_error *err) TANDEM_NODISCARD;
 
@@ -284,8 +280,8 @@ sched_batch *tandem__sched_take_work(sched *scheduler, int32_t lane, uint64_t no
 /* The batch waited for its processor until now: its times count from here. */
 void tandem__sched_started(sched_batch *batch, uint64_t now_ns);
 
-/* The batch is over. `status` is the device's; with TANDEM_OK `failed` may mark units whose result
- * is not finite, [batch->units] in the order of the items, or be NULL. */
+/* The batch is over. `status` is the device's; with TANDEM_OK `failed` [batch->units], or NULL,
+ * marks units whose result is not finite. */
 void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, tandem_status status,
                         const bool *failed);
 

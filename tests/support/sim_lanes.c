@@ -16,6 +16,7 @@
 static double text_ns[SIM_LANES];
 static tandem_lane *lanes[SIM_LANES];
 static int broken = -1;
+static int32_t buckets[2] = {8};
 
 static uint64_t real_clock(void *context) {
     (void)context;
@@ -42,6 +43,8 @@ static tandem_status open_lane(int lane, tandem_lane_class lane_class, const tan
                                      .tokens_max = options->tokens_max,
                                      .sequences_max = lane == 0 ? 1 : 64,
                                      .in_flight_max = 4,
+                                     .buckets = buckets,
+                                     .bucket_count = lane == 0 && buckets[1] > 0 ? 2 : 0,
                                      .width = plan->dimensions,
                                      .seed = 1,
                                      .clock = real_clock};
@@ -103,4 +106,8 @@ void sim_engine_fault(int lane, const tandem_sim_fault *fault) {
 
 void sim_engine_broken(int lane) {
     broken = lane;
+}
+
+void sim_engine_longest(int32_t tokens) {
+    buckets[1] = tokens;
 }

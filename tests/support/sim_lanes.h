@@ -16,6 +16,9 @@ tandem_engine *sim_engine_open(const double text_us[SIM_LANES],
 /* The lane cannot be opened; -1 = all can. */
 void sim_engine_broken(int lane);
 
+/* The longest text that lane ane takes in engines opened from now on; 0 = any. */
+void sim_engine_longest(int32_t tokens);
+
 /* Of the engine opened last: what is wrong with a lane from now on. */
 void sim_engine_fault(int lane, const tandem_sim_fault *fault);
 

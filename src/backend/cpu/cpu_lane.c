@@ -156,6 +156,7 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
 const tandem_backend tandem__backend_cpu = {
     .name = "cpu",
     .lane_class = TANDEM_CLASS_BACKGROUND,
+    .is_trusted = true,
     .has_dtype = has_dtype,
     .probe = probe,
     .open = open_lane,
