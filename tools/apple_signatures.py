@@ -44,14 +44,18 @@ BY_HAND = {
         "object_getClassName": ("^c@", "10.0", "objc/runtime.h"),
         # BLAS for C as its reference has it; the order and the transpositions are enumerations.
         "cblas_sgemm": ("viiiiiif^fi^fif^fi", "10.2", "cblas.h"),
-        "notify_register_check": ("I^c^i", "10.3", "notify.h"),
-        "notify_get_state": ("Ii^Q", "10.5", "notify.h"),
-        "notify_cancel": ("Ii", "10.3", "notify.h"),
+        "sysctlbyname": ("i^c^v^Q^vQ", "10.0", "sys/sysctl.h"),
+        "mach_host_self": ("I", "10.0", "mach/mach_init.h"),
+        "host_statistics64": ("iIi^i^I", "10.6", "mach/mach_host.h"),
+        "pthread_set_qos_class_self_np": ("iIi", "10.10", "pthread/qos.h"),
     },
     "constant": {
         "CblasRowMajor": (101, "cblas.h"),
         "CblasNoTrans": (111, "cblas.h"),
         "CblasTrans": (112, "cblas.h"),
+        "HOST_VM_INFO64": (4, "mach/host_info.h"),
+        "QOS_CLASS_USER_INITIATED": (0x19, "sys/qos.h"),
+        "QOS_CLASS_UTILITY": (0x11, "sys/qos.h"),
     },
 }
 

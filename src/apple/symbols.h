@@ -16,7 +16,11 @@
     F(MLAllComputeDevices, "CoreML", 1400, objc_id, void) \
     F(object_getClassName, "libobjc", 1000, const char *, objc_id) \
     F(cblas_sgemm, "Accelerate", 1002, void, int, int, int, int, int, int, float, \
-      const float *, int, const float *, int, float, float *, int)
+      const float *, int, const float *, int, float, float *, int) \
+    F(sysctlbyname, "libSystem", 1000, int, const char *, void *, objc_uint *, void *, objc_uint) \
+    F(mach_host_self, "libSystem", 1000, unsigned int, void) \
+    F(host_statistics64, "libSystem", 1006, int, unsigned int, int, int *, unsigned int *) \
+    F(pthread_set_qos_class_self_np, "libSystem", 1010, int, unsigned int, int)
 
 #define OBJC_CONSTANTS(C) \
     C(MTL_FAMILY_APPLE7, "MTLGPUFamilyApple7", 1007) \
@@ -31,6 +35,9 @@
     C(ACCELERATE_TRANSPOSED, "CblasTrans", 112) \
     C(ML_UNITS_CPU_AND_ANE, "MLComputeUnitsCPUAndNeuralEngine", 3) \
     C(ML_FLOAT16, "MLMultiArrayDataTypeFloat16", 65552) \
+    C(MACH_HOST_VM_INFO64, "HOST_VM_INFO64", 4) \
+    C(QOS_USER_INITIATED, "QOS_CLASS_USER_INITIATED", 25) \
+    C(QOS_UTILITY, "QOS_CLASS_UTILITY", 17) \
     C(NS_THERMAL_NOMINAL, "NSProcessInfoThermalStateNominal", 0) \
     C(NS_THERMAL_FAIR, "NSProcessInfoThermalStateFair", 1) \
     C(NS_THERMAL_SERIOUS, "NSProcessInfoThermalStateSerious", 2) \

@@ -8,15 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apple/objc.h"
+#include "apple/symbols.h"
 
 #define LIBSYSTEM "/usr/lib/libSystem.B.dylib"
-
-typedef int sysctl_function(const char *name, void *value, size_t *size, void *new_value,
-                            size_t new_size);
-typedef unsigned int host_function(void);
-typedef int statistics_function(unsigned int host, int flavor, int *values, unsigned int *count);
-typedef int qos_function(unsigned int qos_class, int relative_priority);
 
 /* The first revision of vm_statistics64: later ones only append. */
 typedef struct vm_pages {
@@ -30,8 +24,10 @@ typedef struct vm_pages {
 } vm_pages;
 
 _Static_assert(sizeof(vm_pages) == 96, "as the system lays it out");
+_Static_assert((int)SYSTEM_THREAD_COMPUTE == (int)QOS_USER_INITIATED, "the system's number");
+_Static_assert((int)SYSTEM_THREAD_OBSERVER == (int)QOS_UTILITY, "the system's number");
 
-enum { HOST_VM_INFO64 = 4, KERN_SUCCESS = 0 };
+enum { KERN_SUCCESS = 0 };
 enum { PRESSURE_NORMAL = 1, PRESSURE_WARNING = 2, PRESSURE_CRITICAL = 4 };
 
 /* `function` is a pointer to a pointer to a function; false where the system has none. */
@@ -42,15 +38,15 @@ static bool find(const char *name, void *function) {
     return found != NULL;
 }
 
-static bool read_sysctl(const char *name, void *value, size_t *size) {
-    sysctl_function *sysctl = NULL;
+static bool read_sysctl(const char *name, void *value, objc_uint *size) {
+    sysctlbyname_function *sysctl = NULL;
     return find("sysctlbyname", &sysctl) && sysctl(name, value, size, NULL, 0) == 0;
 }
 
 /* "" where there is none, cut where it is longer. */
 static void read_text(const char *name, char *text, size_t size) {
     char value[256] = "";
-    size_t len = sizeof value - 1;
+    objc_uint len = sizeof value - 1;
     if (!read_sysctl(name, value, &len)) value[0] = '\0';
     value[sizeof value - 1] = '\0';
     const size_t used = strnlen(value, size - 1);
@@ -61,7 +57,7 @@ static void read_text(const char *name, char *text, size_t size) {
 /* Of four or eight bytes; -1 where there is none. */
 static int64_t read_number(const char *name) {
     unsigned char bytes[8] = {0};
-    size_t len = sizeof bytes;
+    objc_uint len = sizeof bytes;
     if (!read_sysctl(name, bytes, &len)) return -1;
     int32_t narrow = 0;
     int64_t wide = 0;
@@ -86,19 +82,19 @@ void tandem__system_chip(system_chip *chip) {
 /* The port of the host is asked for once: each call would hold another right to it. */
 static unsigned int host_port(void) {
     static _Atomic unsigned int port;
-    host_function *host_self = NULL;
+    mach_host_self_function *host_self = NULL;
     if (atomic_load(&port) == 0 && find("mach_host_self", &host_self))
         atomic_store(&port, host_self());
     return atomic_load(&port);
 }
 
 bool tandem__system_memory(int64_t *bytes, int64_t *available_bytes) {
-    statistics_function *statistics = NULL;
+    host_statistics64_function *statistics = NULL;
     vm_pages pages = {0};
     unsigned int count = sizeof pages / sizeof(int);
     const int64_t total = read_number("hw.memsize");
     if (total <= 0 || !find("host_statistics64", &statistics)) return false;
-    if (statistics(host_port(), HOST_VM_INFO64, (int *)(void *)&pages, &count) != KERN_SUCCESS)
+    if (statistics(host_port(), MACH_HOST_VM_INFO64, (int *)(void *)&pages, &count) != KERN_SUCCESS)
         return false;
     const int64_t available = (int64_t)pages.free + pages.inactive + pages.purgeable;
     *bytes = total;
@@ -131,6 +127,6 @@ int32_t tandem__system_speed_percent(void) {
 }
 
 void tandem__system_thread(system_thread kind) {
-    qos_function *set_class = NULL;
+    pthread_set_qos_class_self_np_function *set_class = NULL;
     if (find("pthread_set_qos_class_self_np", &set_class)) (void)set_class((unsigned int)kind, 0);
 }

@@ -75,7 +75,7 @@ class Guards(unittest.TestCase):
     def test_names_of_functions_are_in_the_table(self):
         table = (ROOT / "src/apple/symbols.h").read_text(encoding="utf-8")
         for path, text in sources():
-            for name in re.findall(r'tandem__objc_symbol\([^;]*?"(\w+)"', text):
+            for name in re.findall(r'(?:tandem__objc_symbol|\bfind)\([^;]*?"(\w+)"', text):
                 self.assertIn(f"F({name},", table, path)
 
     def test_the_rule_finds_faults(self):

@@ -27,7 +27,7 @@
     unsigned *: "I", int *: "i", float *: "f", double *: "d", bool *: "B", signed char *: "B", \
     objc_size *: "{MTLSize=QQQ}", objc_version *: "{NSOperatingSystemVersion=qqq}", \
     const char **: "^c", void **: "^v", const void **: "^v", float **: "^f", \
-    const float **: "^f", int **: "^i", objc_uint **: "^Q", objc_id **: "^@", \
+    const float **: "^f", int **: "^i", unsigned **: "^I", objc_uint **: "^Q", objc_id **: "^@", \
     const objc_id **: "^@")
 
 /* The types behind the first argument of the list, each as its encoding. */
