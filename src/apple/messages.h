@@ -48,7 +48,6 @@
     X0(mtl_working_set_max, "-MTLDevice", 1012, "recommendedMaxWorkingSetSize", uint64_t) \
     X0(mtl_buffer_max, "-MTLDevice", 1014, "maxBufferLength", objc_uint) \
     X0(mtl_threadgroup_memory_max, "-MTLDevice", 1013, "maxThreadgroupMemoryLength", objc_uint) \
-    X0(mtl_has_unified_memory, "-MTLDevice", 1015, "hasUnifiedMemory", objc_bool) \
     X1(mtl_supports_family, "-MTLDevice", 1015, "supportsFamily:", objc_bool, objc_int) \
     X0(mtl_new_queue, "-MTLDevice", 1011, "newCommandQueue", objc_id) \
     X2(mtl_new_buffer, "-MTLDevice", 1011, "newBufferWithLength:options:", \

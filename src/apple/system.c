@@ -116,7 +116,12 @@ double tandem__system_memory_stall_percent(void) {
 }
 
 int32_t tandem__system_speed_percent(void) {
-    static const int32_t percent[] = {100, 95, 70, 40};
+    static const int32_t percent[] = {
+        [NS_THERMAL_NOMINAL] = 100,
+        [NS_THERMAL_FAIR] = 95,
+        [NS_THERMAL_SERIOUS] = 70,
+        [NS_THERMAL_CRITICAL] = 40,
+    };
     void *library = NULL;
     if (tandem__objc_open("Foundation", &library, NULL) != TANDEM_OK) return -1;
     void *pool = tandem__objc.pool_push();

@@ -78,6 +78,15 @@ class Guards(unittest.TestCase):
             for name in re.findall(r'(?:tandem__objc_symbol|\bfind)\([^;]*?"(\w+)"', text):
                 self.assertIn(f"F({name},", table, path)
 
+    def test_every_row_is_used(self):
+        text = "".join(text for _, text in sources())
+        symbols = (ROOT / "src/apple/symbols.h").read_text(encoding="utf-8")
+        tests = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests/apple").glob("*.c"))
+        uses = ([rf"\b{wrapper}\(" for wrapper in self.rows] +
+                [rf"\b{name}_function\b" for name in re.findall(r"\bF\((\w+), \"", symbols)] +
+                [rf"\b{name}\b" for name in re.findall(r"\bC\((\w+), \"", symbols)])
+        self.assertEqual([use for use in uses if not re.search(use, text + tests)], [])
+
     def test_the_rule_finds_faults(self):
         newer = {"mtl_set_math": ("-MTLCompileOptions", 1500, "setMathMode:"),
                  "ml_load_plan": ("+MLComputePlan", 1404, "load:")}
