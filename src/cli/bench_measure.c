@@ -91,13 +91,30 @@ static void summarize(measurement *m) {
     }
 }
 
+/* A lane that does not work is a line of the table that says so. */
+static void drop_runner(measurement *m, int index, const char *why) {
+    cli_bench_row *row = m->runners[index].row;
+    row->kind = CLI_ROW_MISSING;
+    (void)snprintf(row->reason, sizeof row->reason, "%.*s", (int)sizeof row->reason - 1, why);
+    m->count--;
+    for (int i = index; i < m->count; i++) m->runners[i] = m->runners[i + 1];
+}
+
 static tandem_status run_rounds(measurement *m, tandem_error *err) {
     const double budget_ns = m->plan->seconds * NS_PER_S;
     double ignored = 0.0;
-    double round_ns = 0.0;               /* one round's cost, warm-up included at first */
-    for (int i = 0; i < m->count; i++) { /* packs weights, opens lanes, warms caches */
-        TANDEM_TRY(run_once(m, &m->runners[i], &ignored, err));
+    double round_ns = 0.0;           /* one round's cost, warm-up included at first */
+    for (int i = 0; i < m->count;) { /* packs weights, opens lanes, warms caches */
+        tandem_error why = {0};
+        const tandem_status status = run_once(m, &m->runners[i], &ignored, &why);
+        if (status != TANDEM_OK && (m->runners[i].lane == NULL || m->count == 1))
+            return tandem__fail(err, status, __FILE__, __LINE__, "%s", why.message);
+        if (status != TANDEM_OK) {
+            drop_runner(m, i, why.message);
+            continue;
+        }
         round_ns += ignored;
+        i++;
     }
     const int32_t rounds_min = round_ns > budget_ns ? 1 : ROUNDS_MIN;
     const uint64_t start = tandem__clock_ns();

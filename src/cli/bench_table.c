@@ -230,10 +230,8 @@ tandem_status cli_bench_tables_json(const cli_bench_tables *tables, tandem_buffe
                                      model->hidden, model->layers, model->heads, model->ffn,
                                      model->parameters, tables->threads));
     TANDEM_TRY(cli_report_machine(out, &tables->machine, err));
-    tandem_lane_info lanes[TANDEM_LANES_MAX];
-    const int lane_count = tandem_lanes(NULL, lanes);
     TANDEM_TRY(tandem__buffer_printf(out, err, ","));
-    TANDEM_TRY(cli_report_lanes(out, lanes, lane_count, err));
+    TANDEM_TRY(cli_report_lanes(out, tables->lanes, tables->lane_count, err));
     TANDEM_TRY(tandem__buffer_printf(out, err, ",\"rows\":["));
     for (int i = 0; i < tables->row_count; i++) {
         if (i > 0) TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));

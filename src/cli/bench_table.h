@@ -10,6 +10,8 @@ typedef struct cli_bench_tables {
     tandem_machine machine;
     tandem_model_info model; /* borrowed from the engine */
     int32_t threads;
+    tandem_lane_info lanes[TANDEM_LANES_MAX];
+    int lane_count;
     cli_bench_row rows[CLI_BENCH_ROWS_MAX]; /* latency first, then throughput */
     int row_count;
 } cli_bench_tables;

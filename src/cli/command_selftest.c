@@ -52,6 +52,18 @@ static tandem_status push_result(selftest_job *job, const tandem_selftest *repor
         report->is_batch_invariant ? "true" : "false", report->is_passed ? "true" : "false");
 }
 
+/* A lane that could not even be asked: the others are. */
+static tandem_status push_failure(selftest_job *job, const char *lane, const tandem_error *why,
+                                  tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(&job->table, err, "%-6s FAILED: %s\n", lane, why->message));
+    TANDEM_TRY(tandem__buffer_printf(
+        &job->json, err, "%s{\"lane\":\"%s\",\"error\":", job->run_count == 0 ? "" : ",", lane));
+    TANDEM_TRY(tandem__json_text_string(&job->json, tandem__str(why->message), err));
+    job->run_count++;
+    job->failed_count++;
+    return tandem__buffer_printf(&job->json, err, ",\"passed\":false}");
+}
+
 static tandem_status test_lane(selftest_job *job, const tandem_lane_info *lane, tandem_error *err) {
     const char *wanted = job->settings->lane;
     const bool is_named = strcmp(wanted, lane->name) == 0;
@@ -65,7 +77,9 @@ static tandem_status test_lane(selftest_job *job, const tandem_lane_info *lane, 
     }
     if (strcmp(lane->lane_class, "none") == 0 && !is_named) return TANDEM_OK;
     tandem_selftest report = {0};
-    TANDEM_TRY(tandem_engine_selftest(job->session.engine, lane->name, &report, err));
+    tandem_error why = {0};
+    if (tandem_engine_selftest(job->session.engine, lane->name, &report, &why) != TANDEM_OK)
+        return push_failure(job, lane->name, &why, err);
     TANDEM_TRY(push_result(job, &report, err));
     job->run_count++;
     job->failed_count += report.is_passed ? 0 : 1;
@@ -98,20 +112,28 @@ static cli_exit run(const cli_settings *settings) {
     tandem_error err = {0};
     tandem__buffer_init(&job.table, TEXT_BYTES);
     tandem__buffer_init(&job.json, TEXT_BYTES);
-    tandem_status status = selftest(&job, &err);
+    const tandem_status status = selftest(&job, &err);
     const tandem_str table = {job.table.ptr, job.table.len};
     const tandem_str json = {job.json.ptr, job.json.len};
     if (status == TANDEM_OK) {
         const tandem_str *text = settings->is_json ? &json : &table;
         (void)fwrite(text->ptr, 1, text->len, stdout);
     }
-    if (status == TANDEM_OK && settings->report != NULL) {
-        status = cli_report_write(settings, REPORT_FILE, table, json, &err);
+    tandem_error report_err = {0};
+    tandem_status written = TANDEM_OK;
+    if (settings->report != NULL) {
+        const cli_report report = {.fallback = REPORT_FILE,
+                                   .body = table,
+                                   .json = status == TANDEM_OK ? json : (tandem_str){0},
+                                   .engine = job.session.engine,
+                                   .error = &err};
+        written = cli_report_write(settings, &report, &report_err);
     }
     tandem__buffer_deinit(&job.table);
     tandem__buffer_deinit(&job.json);
     cli_session_close(&job.session);
     if (status != TANDEM_OK) return cli_fail(&err);
+    if (written != TANDEM_OK) return cli_fail(&report_err);
     if (job.failed_count == 0) return CLI_DONE;
     cli_note("%d of %d lanes outside their gate; --dtype f32 is the strict mode", job.failed_count,
              job.run_count);
@@ -122,7 +144,9 @@ const cli_command cli_command_selftest = {
     .name = "selftest",
     .usage = "[OPTION]...",
     .summary = "Compare each lane with the reference on the loaded model",
-    .details = "Exit status 1 if a lane is outside the gate of its number format.\n",
+    .details = "Exit status 1 if a lane is outside the gate of its number format, or fails.\n"
+               "--report writes one file with the machine, the lanes and why one is missing,\n"
+               "what runs where, these figures and what went wrong: attach it to a report.\n",
     .example = "  tandem selftest --dtype f32\n",
     .groups = {&selftest_group, &cli_group_model, &cli_group_common},
     .run = run,

@@ -82,14 +82,15 @@ static tandem_status push_lane_head(const tandem_lane_info *lane, const char *be
         return tandem__buffer_printf(
             out, err,
             "%s{\"name\":\"%s\",\"dtype\":\"%s\",\"weights_bytes\":%" PRId64
-            ",\"workspace_bytes\":%" PRId64 ",\"tokens_max\":%d,\"steps\":[",
+            ",\"workspace_bytes\":%" PRId64 ",\"tokens_max\":%d,\"check\":\"%s\",\"steps\":[",
             before, lane->name, lane->dtype, lane->weights_bytes, lane->workspace_bytes,
-            lane->tokens_max);
+            lane->tokens_max, lane->check);
     }
     return tandem__buffer_printf(
-        out, err, "lane %-5s %s, weights %s, workspace %s, up to %d tokens a batch\n", lane->name,
-        lane->dtype, tandem__bytes_text(lane->weights_bytes).text,
-        tandem__bytes_text(lane->workspace_bytes).text, lane->tokens_max);
+        out, err, "lane %-5s %s, weights %s, workspace %s, up to %d tokens a batch%s%s\n",
+        lane->name, lane->dtype, tandem__bytes_text(lane->weights_bytes).text,
+        tandem__bytes_text(lane->workspace_bytes).text, lane->tokens_max,
+        lane->check[0] == '\0' ? "" : "; checked: ", lane->check);
 }
 
 static tandem_status push_refusal(const char *name, const char *why, const char *before,
@@ -124,8 +125,8 @@ static tandem_status push_lane(tandem_engine *engine, int index, const char *bef
     return status;
 }
 
-static tandem_status push_all(tandem_engine *engine, bool is_json, tandem_buffer *out,
-                              tandem_error *err) {
+tandem_status cli_explain_engine(tandem_engine *engine, bool is_json, tandem_buffer *out,
+                                 tandem_error *err) {
     tandem_model_info model;
     tandem_lane_info lanes[TANDEM_LANES_MAX];
     const char *before = "";
@@ -146,7 +147,7 @@ tandem_status cli_doctor_explain(const char *model, bool is_json, tandem_buffer 
     const tandem_engine_options options = {.model = model, .lane = "ref"};
     tandem_engine *engine = NULL;
     TANDEM_TRY(tandem_engine_open(&options, &engine, err));
-    const tandem_status status = push_all(engine, is_json, out, err);
+    const tandem_status status = cli_explain_engine(engine, is_json, out, err);
     tandem_engine_close(engine);
     return status;
 }

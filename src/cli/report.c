@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json_text.h"
 #include "cli/cli.h"
+#include "cli/doctor_explain.h"
 #include "tandem/version.h"
 
 #define REPORT_BYTES ((size_t)16 << 20)
@@ -50,6 +51,8 @@ tandem_status cli_report_lanes(tandem_buffer *out, const tandem_lane_info *lanes
         TANDEM_TRY(push_member(out, "device", lanes[i].device, err));
         TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
         TANDEM_TRY(push_member(out, "reason", lanes[i].reason, err));
+        TANDEM_TRY(tandem__buffer_push(out, ",", 1, err));
+        TANDEM_TRY(push_member(out, "check", lanes[i].check, err));
         TANDEM_TRY(tandem__buffer_push(out, "}", 1, err));
     }
     return tandem__buffer_push(out, "]", 1, err);
@@ -92,36 +95,54 @@ tandem_status cli_report_lanes_text(tandem_buffer *out, const tandem_lane_info *
                                     tandem_error *err) {
     for (int i = 0; i < count; i++) {
         TANDEM_TRY(tandem__buffer_printf(
-            out, err, "  %-6s %-10s %-11s %s\n", lanes[i].name,
+            out, err, "  %-6s %-10s %-11s %s%s%s\n", lanes[i].name,
             lanes[i].is_available ? "available" : "missing", lanes[i].lane_class,
-            lanes[i].is_available ? lanes[i].device : lanes[i].reason));
+            lanes[i].is_available ? lanes[i].device : lanes[i].reason,
+            lanes[i].check[0] == '\0' ? "" : "; checked: ", lanes[i].check));
     }
     return TANDEM_OK;
 }
 
-static tandem_status push_report(tandem_buffer *out, tandem_str body, tandem_str json,
-                                 tandem_error *err) {
+static tandem_status push_fence(tandem_buffer *out, const char *kind, tandem_str text,
+                                tandem_error *err) {
+    if (text.len == 0) return TANDEM_OK;
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\n```%s\n", kind));
+    TANDEM_TRY(tandem__buffer_push(out, text.ptr, text.len, err));
+    return tandem__buffer_printf(out, err, "%s```\n", text.ptr[text.len - 1] == '\n' ? "" : "\n");
+}
+
+static tandem_status push_explanation(tandem_buffer *out, tandem_engine *engine,
+                                      tandem_error *err) {
+    TANDEM_TRY(tandem__buffer_printf(out, err, "\n## What runs where\n\n```\n"));
+    TANDEM_TRY(cli_explain_engine(engine, false, out, err));
+    return tandem__buffer_printf(out, err, "```\n");
+}
+
+static tandem_status push_report(tandem_buffer *out, const cli_report *report, tandem_error *err) {
     tandem_machine machine;
     tandem_lane_info lanes[TANDEM_LANES_MAX];
     tandem_machine_describe(&machine);
-    const int count = tandem_lanes(NULL, lanes);
+    const int count = tandem_lanes(report->engine, lanes);
     TANDEM_TRY(tandem__buffer_printf(out, err, "# tandem %s\n\n```\n", tandem_version()));
     TANDEM_TRY(cli_report_machine_text(out, &machine, err));
     TANDEM_TRY(tandem__buffer_printf(out, err, "lanes\n"));
     TANDEM_TRY(cli_report_lanes_text(out, lanes, count, err));
-    TANDEM_TRY(tandem__buffer_printf(out, err, "```\n\n```\n"));
-    TANDEM_TRY(tandem__buffer_push(out, body.ptr, body.len, err));
-    TANDEM_TRY(tandem__buffer_printf(out, err, "```\n\n```json\n"));
-    TANDEM_TRY(tandem__buffer_push(out, json.ptr, json.len, err));
-    return tandem__buffer_printf(out, err, "```\n");
+    TANDEM_TRY(tandem__buffer_printf(out, err, "```\n"));
+    if (report->error != NULL && report->error->status != TANDEM_OK) {
+        TANDEM_TRY(tandem__buffer_printf(out, err, "\n## Error\n"));
+        TANDEM_TRY(push_fence(out, "", tandem__str(report->error->message), err));
+    }
+    TANDEM_TRY(push_fence(out, "", report->body, err));
+    if (report->engine != NULL) TANDEM_TRY(push_explanation(out, report->engine, err));
+    return push_fence(out, "json", report->json, err);
 }
 
-tandem_status cli_report_write(const cli_settings *settings, const char *fallback, tandem_str body,
-                               tandem_str json, tandem_error *err) {
-    const char *target = settings->report[0] == '\0' ? fallback : settings->report;
+tandem_status cli_report_write(const cli_settings *settings, const cli_report *report,
+                               tandem_error *err) {
+    const char *target = settings->report[0] == '\0' ? report->fallback : settings->report;
     tandem_buffer out;
     tandem__buffer_init(&out, REPORT_BYTES);
-    tandem_status status = push_report(&out, body, json, err);
+    tandem_status status = push_report(&out, report, err);
     if (status == TANDEM_OK) status = tandem__file_write(target, out.ptr, out.len, err);
     tandem__buffer_deinit(&out);
     if (status == TANDEM_OK && !settings->is_quiet) cli_note("report written to %s", target);

@@ -23,10 +23,17 @@ tandem_status cli_report_machine_text(tandem_buffer *out, const tandem_machine *
 tandem_status cli_report_lanes_text(tandem_buffer *out, const tandem_lane_info *lanes, int count,
                                     tandem_error *err) TANDEM_NODISCARD;
 
-/* Writes the file of --report: machine, lanes, then `body` (a table as text), then `json` in a
- * fence. Without a name it is `fallback`, in the current folder. Says on stderr where it is, but
- * for --quiet. */
-tandem_status cli_report_write(const cli_settings *settings, const char *fallback, tandem_str body,
-                               tandem_str json, tandem_error *err) TANDEM_NODISCARD;
+/* What the file of --report holds beside the machine. */
+typedef struct cli_report {
+    const char *fallback;      /* its name where none was given, in the current folder */
+    tandem_str body;           /* a table as text */
+    tandem_str json;           /* the same for programs */
+    tandem_engine *engine;     /* whose lanes are told, and what runs where in each; or NULL */
+    const tandem_error *error; /* what ended the command, or NULL */
+} cli_report;
+
+/* Says on stderr where it is, but for --quiet. */
+tandem_status cli_report_write(const cli_settings *settings, const cli_report *report,
+                               tandem_error *err) TANDEM_NODISCARD;
 
 #endif

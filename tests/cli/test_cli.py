@@ -415,9 +415,15 @@ class Lanes(Tiny):
         self.assertTrue(report["tests"] and all(t["passed"] for t in report["tests"]))
         self.done("selftest", "-m", TINY, "--report", stderr=None)
         with open(self.path("tandem-selftest.md"), encoding="utf-8") as f:
-            self.assertIn("passed", f.read())
+            report = f.read()
+        for word in ("passed", "processor  ", "system     ", "## What runs where", "lane ref ",
+                     "  metal  missing", '{"model":'):
+            self.assertIn(word, report)
         result = self.run_binary("selftest", "-m", TINY, "--report", "named.md")
         self.assertTrue(os.path.exists(self.path("named.md")), result.stderr)
+        line = self.failed("selftest", "-m", "no/such", "--report", "failed.md", "-q")
+        with open(self.path("failed.md"), encoding="utf-8") as f:
+            self.assertIn("## Error\n\n```\n" + line, f.read())
 
 
 class Tokenize(Tiny):

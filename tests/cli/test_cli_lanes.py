@@ -74,12 +74,24 @@ class Bench(Case):
         self.assertIn("└──", text)
         with open(self.path("r.md"), encoding="utf-8") as f:
             report = f.read()
-        for word in ('"rows":', "processor  ", "  cuda   missing", "Throughput ("):
+        for word in ('"rows":', "processor  ", "  cuda   missing", "Throughput (",
+                     "## What runs where"):
             self.assertIn(word, report)
+        self.assertNotIn("bert-base", report)  # the model that was named is what is wanted
         self.done(*self.ARGS, "--report", "quiet.md", "-q")
         self.assertTrue(os.path.exists(self.path("quiet.md")))
         bad = self.write("bad.json", "[]")
         self.assertIn("bad.json", self.failed(*self.ARGS, "--compare", bad))
+
+    def test_report_without_the_model(self):
+        result = self.run_binary("bench", "--report", "-q", env={"HF_HUB_CACHE": self.path("none")})
+        self.assertEqual(result.returncode, 1)
+        with open(self.path("tandem-bench.md"), encoding="utf-8") as f:
+            report = f.read()
+        self.assertRegex(report, r"Latency \(bert-base, 128 tokens, batch 1\)")
+        self.assertRegex(report, r"cpu f16: .* ms  p95")
+        self.assertIn("query, key, value 2304 x 768", report)
+        self.assertIn("## Error", report)
 
     def test_too_many_tokens(self):
         self.assertIn("at most 64", self.failed(*self.ARGS, "--tokens", "65"))
