@@ -30,8 +30,6 @@ typedef struct check_cell {
 typedef struct check_region {
     msl_region at;
     check_cell *cells; /* NULL: const */
-    size_t touched_first;
-    size_t touched_end;
 } check_region;
 
 static check_region regions[REGIONS_MAX];
@@ -43,20 +41,13 @@ void msl__check_begin(void) {
 
 void msl__check_add(const msl_region *region) {
     check_region *to = &regions[region_count++];
-    *to = (check_region){.at = *region, .touched_first = region->bytes};
+    *to = (check_region){.at = *region};
     if (!region->is_const) to->cells = calloc(region->bytes / CELL + 1, sizeof *to->cells);
 }
 
-size_t msl__check_end(void) {
-    size_t touched = 0;
-    for (int i = 0; i < region_count; i++) {
-        const check_region *region = &regions[i];
-        if (region->at.index == -1 && region->touched_end > 0)
-            touched = region->touched_end - region->touched_first;
-        free(region->cells);
-    }
+void msl__check_end(void) {
+    for (int i = 0; i < region_count; i++) free(regions[i].cells);
     region_count = 0;
-    return touched;
 }
 
 static const char *name_of(const msl_region *region) {
@@ -181,8 +172,6 @@ static void check_access(const void *address, size_t bytes, size_t align, bool i
     } else if (at->is_const && is_store) {
         msl__fail(pc, "thread %u stores to const %s %d", thread, name_of(at), at->index);
     } else {
-        if (offset < region->touched_first) region->touched_first = offset;
-        if (offset + bytes > region->touched_end) region->touched_end = offset + bytes;
         for (size_t i = 0; i < bytes; i += CELL) {
             if (!check_cell_access(region, offset + i, is_store, pc)) return;
         }
