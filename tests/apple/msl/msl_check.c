@@ -151,6 +151,25 @@ static check_region *find_region(const char *data) {
     return NULL;
 }
 
+/* For people: which region an address is behind. */
+static void fail_outside(const char *address, size_t bytes, const char *verb, const void *pc) {
+    const unsigned thread = msl__place(0).thread;
+    const check_region *nearest = NULL;
+    size_t after = SIZE_MAX;
+    for (int i = 0; i < region_count; i++) {
+        const char *end = regions[i].at.data + regions[i].at.bytes;
+        if (address < end || (size_t)(address - end) >= after) continue;
+        after = (size_t)(address - end);
+        nearest = &regions[i];
+    }
+    if (nearest == NULL) {
+        msl__fail(pc, "thread %u %s %zu bytes outside every buffer", thread, verb, bytes);
+        return;
+    }
+    msl__fail(pc, "thread %u %s %zu bytes outside every buffer, %zu after the end of %s %d", thread,
+              verb, bytes, after, name_of(&nearest->at), nearest->at.index);
+}
+
 static void check_access(const void *address, size_t bytes, size_t align, bool is_store,
                          const void *pc) {
     if (!msl__is_running() || msl__is_private(address)) return;
@@ -158,7 +177,7 @@ static void check_access(const void *address, size_t bytes, size_t align, bool i
     const unsigned thread = msl__place(0).thread;
     check_region *region = find_region(address);
     if (region == NULL) {
-        msl__fail(pc, "thread %u %s %zu bytes outside every buffer", thread, verb, bytes);
+        fail_outside(address, bytes, verb, pc);
         return;
     }
     const msl_region *at = &region->at;

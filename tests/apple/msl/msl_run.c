@@ -91,6 +91,12 @@ __asm__(".text\n.type msl__switch, @function\nmsl__switch:\n"
         "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
         ".size msl__switch, . - msl__switch\n");
 
+static void leave(void) {
+    msl_fiber *me = run.current;
+    run.current = NULL;
+    msl__switch(&me->sp, run.caller);
+}
+
 void msl__fail(const void *pc, const char *format, ...) {
     if (run.report->message[0] != '\0') return;
     char where[100];
@@ -103,6 +109,8 @@ void msl__fail(const void *pc, const char *format, ...) {
     (void)snprintf(run.report->message, sizeof run.report->message,
                    "%s, threadgroup (%u, %u, %u): %s%s", run.kernel, run.group_at[0],
                    run.group_at[1], run.group_at[2], where, what);
+    /* A fiber goes no further: what it was about to do may well be fatal. */
+    if (run.current != NULL) leave();
 }
 
 static bool has_failed(void) {
@@ -113,12 +121,6 @@ static bool has_failed(void) {
 
 static unsigned number_of(const msl_fiber *fiber) {
     return (unsigned)(fiber - run.fibers);
-}
-
-static void leave(void) {
-    msl_fiber *me = run.current;
-    run.current = NULL;
-    msl__switch(&me->sp, run.caller);
 }
 
 static void wait_for_others(int kind, int operation, int line, const void *pc) {
