@@ -27,10 +27,14 @@ void tandem__explain_product(const tandem_explanation *e, const char *op,
     }
     if (act != TANDEM_ACT_NONE)
         (void)snprintf(fused, sizeof fused, ", %s", NAME_OF(gemm->activation.apply[act]));
+    const tandem_gemm_i8_kernels *gemm_i8 = &e->kernels->gemm_i8;
     const bool is_system = linear->rows_min == 1;
+    const bool is_bytes = linear->bytes.panels != NULL;
+    if (is_bytes) (void)snprintf(few, sizeof few, ", %s", NAME_OF(gemm_i8->quantize));
     (void)snprintf(how, sizeof how, "%s%s%s%s%s%s", system,
-                   is_system ? "cblas_sgemm of Accelerate"
-                             : NAME_OF(gemm->tall[linear->w.dtype].run),
+                   is_system  ? "cblas_sgemm of Accelerate"
+                   : is_bytes ? NAME_OF(gemm_i8->run)
+                              : NAME_OF(gemm->tall[linear->w.dtype].run),
                    is_system ? "" : few, linear->bias == NULL ? "" : ", bias", fused, also);
     e->say(e->context, label, e->where, how);
 }

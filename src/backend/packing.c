@@ -110,6 +110,13 @@ void tandem__packing_matrix(tandem_packing *packing, tandem_packed_linear *to, i
                             int64_t k) {
     const tandem_gemm_kernels *gemm = &packing->kernels->gemm;
     to->w = (tandem_gemm_matrix){.dtype = packing->dtype, .n = (int)n, .k = (int)k, .nr = gemm->nr};
+    if (packing->in_bytes) {
+        const tandem_gemm_i8_kernels *gemm_i8 = &packing->kernels->gemm_i8;
+        const size_t bytes = tandem_gemm_i8_packed_bytes(gemm_i8, to->w.n, to->w.k);
+        to->bytes = (tandem_gemm_i8_matrix){tandem__packing_reserve(packing, bytes), to->w.n,
+                                            to->w.k, gemm_i8->nr, gemm_i8->group};
+        return;
+    }
     to->rows_min = packing->rows_min;
     if (to->rows_min != 1) {
         const size_t bytes = tandem_gemm_packed_bytes(gemm, packing->dtype, to->w.n, to->w.k);
@@ -204,6 +211,10 @@ static bool take_piece(const tandem_packing *packing, const tandem_weight_piece 
         return tandem__packing_convert(kernels, piece->dst, piece->dst_dtype, piece->src,
                                        piece->src_dtype, piece->count);
     }
+    if (linear->bytes.panels != NULL) {
+        return tandem_gemm_i8_pack(&linear->bytes, piece->column, piece->src, piece->src_dtype,
+                                   piece->rows);
+    }
     bool is_finite = true;
     if (linear->w.panels != NULL) {
         is_finite = tandem_gemm_pack(&kernels->gemm, &linear->w, piece->column, piece->src,
@@ -237,7 +248,9 @@ static tandem_status pack_all(tandem_packing *packing, tandem_error *err) {
     const tandem_weight_piece *piece = &packing->pieces[failed];
     char slot[64];
     (void)snprintf(slot, sizeof slot, "%s%s", piece->slot, piece->part);
-    const tandem_dtype kept = piece->linear == NULL ? piece->dst_dtype : piece->linear->w.dtype;
+    const tandem_packed_linear *linear = piece->linear;
+    tandem_dtype kept = linear == NULL ? piece->dst_dtype : linear->w.dtype;
+    if (linear != NULL && linear->bytes.panels != NULL) kept = TANDEM_DTYPE_F32;
     const tandem_weight_part part = {.layer = piece->layer,
                                      .slot = slot,
                                      .data = piece->src,

@@ -23,10 +23,11 @@ static inline size_t tandem__row_stride(size_t floats) {
 
 /* A product's weights: for the kernels, for the system's sgemm, or for both. */
 typedef struct tandem_packed_linear {
-    tandem_gemm_matrix w; /* n == 0: absent; panels == NULL where rows_min is 1 */
-    const float *bias;    /* [n] or NULL */
-    float *rows;          /* [n, k], as rounded to the lane's dtype; NULL where rows_min is 0 */
-    int rows_min;         /* tokens from which `rows` are the ones to use; 0: never */
+    tandem_gemm_matrix w; /* n == 0: absent; panels == NULL where rows_min is 1, or in bytes */
+    tandem_gemm_i8_matrix bytes; /* panels == NULL: not in eight bits */
+    const float *bias;           /* [n] or NULL */
+    float *rows;  /* [n, k], as rounded to the lane's dtype; NULL where rows_min is 0 */
+    int rows_min; /* tokens from which `rows` are the ones to use; 0: never */
 } tandem_packed_linear;
 
 typedef struct tandem_packed_norm {
@@ -37,7 +38,7 @@ typedef struct tandem_packed_norm {
 typedef struct tandem_weight_piece tandem_weight_piece;
 
 /* What the visitor's calls below work on. It sets `layer`, `slot` before what it names, and
- * `rows_min` before matrices that are to have one. */
+ * `rows_min` or `in_bytes` before matrices that are to have it. */
 typedef struct tandem_packing {
     const tandem_plan *plan;
     const tandem_kernels *kernels;
@@ -47,6 +48,7 @@ typedef struct tandem_packing {
     int layer;          /* -1: outside the layers */
     const char *slot;   /* "ffn.up" */
     int rows_min;
+    bool in_bytes;
     char *memory; /* NULL while counting */
     size_t bytes;
     tandem_weight_piece *pieces; /* NULL while counting */

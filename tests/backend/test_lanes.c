@@ -15,6 +15,7 @@
 
 #include "backend/random_plan.h"
 #include "base/cpu.h"
+#include "base/dtype.h"
 #include "base/mem.h"
 
 /* The flags of BERT: activation and pooling vary. */
@@ -189,13 +190,15 @@ static void compare_output(const lane_pair *pair, const tandem_batch *batch, tan
     const comparison c = compare_rows(got, expected, tandem__output_rows(plan, output, batch),
                                       tandem__output_width(plan, output));
     const bool is_strict = pair->dtype == TANDEM_DTYPE_F32;
-    const bool is_close = is_strict ? c.cosine_min >= 0.999999 && c.largest <= 2e-5
-                                    : c.cosine_mean >= 0.99999 && c.cosine_min >= 0.9999;
+    bool is_close = is_strict ? c.cosine_min >= 0.999999 && c.largest <= 2e-5
+                              : c.cosine_mean >= 0.99999 && c.cosine_min >= 0.9999;
+    /* Rows of 24 random values cost more in eight bits than a model's 384 do. */
+    if (pair->dtype == TANDEM_DTYPE_I8) is_close = c.cosine_mean >= 0.995 && c.cosine_min >= 0.95;
     if (!is_close) {
         fail_msg("%s, %s, output %d, %d tokens, flags %x: cosine %.9f mean %.9f least, largest "
                  "difference %.2e",
-                 pair->shape->name, is_strict ? "f32" : "f16", (int)output, (int)batch->tokens,
-                 tandem__cpu_flags(), c.cosine_mean, c.cosine_min, c.largest);
+                 pair->shape->name, tandem__dtype_word(pair->dtype), (int)output,
+                 (int)batch->tokens, tandem__cpu_flags(), c.cosine_mean, c.cosine_min, c.largest);
     }
     free(expected);
     free(got);
@@ -311,7 +314,33 @@ static void test_same_bits_in_any_batch(void **state) {
     check_bits("ref", &shapes[1], TANDEM_DTYPE_F32, TANDEM_OUTPUT_POOLED);
 }
 
-/* AVX2 and AVX-512 compute the same bits too: the order of sums is part of the contract. */
+/* In eight bits where the processor has the instructions; refused, with what is missing, where it
+ * has not, as under the mask of plain C. */
+static void test_eight_bits(void **state) {
+    (void)state;
+    if (backend_named("cpu")->has_dtype(TANDEM_DTYPE_I8)) {
+        tandem_pool *pool = NULL;
+        assert_int_equal(tandem__pool_open(2, &pool, NULL), TANDEM_OK);
+        for (int i = 0; i < SHAPES; i++) compare_shape(&shapes[i], TANDEM_DTYPE_I8, pool);
+        tandem__pool_close(pool);
+        for (int i = 0; i < (IS_THOROUGH ? SHAPES : 3); i++)
+            check_bits("cpu", &shapes[i], TANDEM_DTYPE_I8, TANDEM_OUTPUT_POOLED);
+    }
+    tandem__cpu_set_mask(0);
+    random_plan *made = random_plan_make(&shapes[0], 7);
+    const tandem_backend_options options = {
+        .dtype = TANDEM_DTYPE_I8, .tokens_max = TOKENS_MAX, .sequences_max = SEQUENCES_MAX};
+    tandem_lane *lane = NULL;
+    tandem_error err = {0};
+    assert_false(backend_named("cpu")->has_dtype(TANDEM_DTYPE_I8));
+    assert_int_equal(backend_named("cpu")->open(&made->plan, &options, &lane, &err),
+                     TANDEM_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "i8 on a processor with AVX-512 VNNI"));
+    tandem__cpu_set_mask(UINT32_MAX);
+    random_plan_free(made);
+}
+
+/* AVX2, AVX-512 and NEON compute the same bits too: the order of sums is part of the contract. */
 static void test_same_bits_on_every_vector_width(void **state) {
     (void)state;
     uint32_t masks[8];
@@ -410,6 +439,7 @@ int main(void) {
         cmocka_unit_test(test_f16_against_ref),
         cmocka_unit_test(test_same_bits_in_any_batch),
         cmocka_unit_test(test_same_bits_on_every_vector_width),
+        cmocka_unit_test(test_eight_bits),
         cmocka_unit_test(test_batches_allocate_nothing),
         cmocka_unit_test(test_callers_at_the_same_time),
     };

@@ -60,7 +60,7 @@ static uint64_t digest_gemm_i8(const tandem_kernels *kernels) {
     kc_fill(w, N * K, KC_NORMAL);
     tandem_gemm_i8_matrix matrix = {NULL, N, K, gemm->nr, gemm->group};
     matrix.panels = kc_buffer(KC_B, tandem_gemm_i8_packed_bytes(gemm, N, K));
-    if (!tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, NULL, N)) {
+    if (!tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, N)) {
         kc_fail("finite weights called not finite");
     }
     uint8_t q[M * DEPTH];

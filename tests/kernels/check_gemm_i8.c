@@ -210,7 +210,6 @@ typedef struct problem {
     float *x;
     float *w;
     float *bias;
-    float *smooth;
     tandem_gemm_i8_matrix matrix;
     tandem_gemm_i8_args args;
 } problem;
@@ -220,14 +219,13 @@ static bool pack_in_pieces(const problem *p) {
     for (int row = 0; row < p->n;) {
         const int rows = 1 + kc_random_int(p->n - row);
         const float *from = p->w + (size_t)row * (size_t)p->k;
-        if (!tandem_gemm_i8_pack(&p->matrix, row, from, TANDEM_DTYPE_F32, p->smooth, rows))
-            is_finite = false;
+        if (!tandem_gemm_i8_pack(&p->matrix, row, from, TANDEM_DTYPE_F32, rows)) is_finite = false;
         row += rows;
     }
     return is_finite;
 }
 
-/* x, w, bias and smooth of `p` must be there. The quantised rows and C go to `slot`. */
+/* x, w and bias of `p` must be there. The quantised rows and C go to `slot`. */
 static void run_problem(problem *p, const tandem_kernels *kernels, kc_slot slot, tandem_act act,
                         bool is_whole) {
     const tandem_gemm_i8_kernels *gemm = &kernels->gemm_i8;
@@ -267,19 +265,17 @@ static void run_problem(problem *p, const tandem_kernels *kernels, kc_slot slot,
     }
 }
 
-/* A row of x divided by smooth and the column of w by it multiplied: the product as it was. */
 static void check_element(const problem *p, int i, int j) {
     const float *x = p->x + (size_t)i * (size_t)p->k;
     const float *w = p->w + (size_t)j * (size_t)p->k;
     const double e = (double)p->args.scales[i] * 1.0001;
     double largest = 0.0;
-    for (int k = 0; k < p->k; k++)
-        largest = fmax(largest, fabs((double)w[k] * (double)p->smooth[k]));
+    for (int k = 0; k < p->k; k++) largest = fmax(largest, fabs((double)w[k]));
     const double f = largest / 254.0 * 1.0001;
     double sum = (double)p->bias[j];
     double bound = 0.0;
     for (int k = 0; k < p->k; k++) {
-        const double weight = (double)w[k] * (double)p->smooth[k];
+        const double weight = (double)w[k];
         sum += (double)x[k] * weight;
         bound += fabs((double)x[k]) * f + fabs(weight) * e + e * f;
     }
@@ -298,11 +294,9 @@ static void check_driver(const tandem_kernels *kernels) {
         p.x = kc_buffer(KC_A, a_floats * 4);
         p.w = kc_buffer(KC_SOURCE, w_floats * 4);
         p.bias = kc_buffer(KC_BIAS, (size_t)p.n * 4);
-        p.smooth = kc_buffer(KC_SCRATCH, (size_t)p.k * 4);
         kc_fill(p.x, a_floats, s % 2 == 0 ? KC_NORMAL : KC_MIXED);
         kc_fill(p.w, w_floats, KC_NORMAL);
         kc_fill(p.bias, (size_t)p.n, KC_NORMAL);
-        for (int k = 0; k < p.k; k++) p.smooth[k] = 0.25f + (float)kc_random_int(100) * 0.01f;
         const size_t floats = (size_t)p.m * (size_t)p.n;
         run_problem(&p, kernels, KC_WANT, TANDEM_ACT_NONE, true);
         for (int i = 0; i < p.m; i++) {
@@ -331,7 +325,7 @@ static void check_specials(const tandem_kernels *kernels) {
     x[20 + 7] = INFINITY;
     w[2 * 20 + 3] = NAN;
     const tandem_gemm_i8_kernels *gemm = &kernels->gemm_i8;
-    if (tandem_gemm_i8_pack(&p.matrix, 0, w, TANDEM_DTYPE_F32, NULL, 40)) {
+    if (tandem_gemm_i8_pack(&p.matrix, 0, w, TANDEM_DTYPE_F32, 40)) {
         kc_fail("a weight that is NaN passed for finite");
     }
     tandem_gemm_i8_quantize(gemm, x, 20, 20, 0, 3, (uint8_t *)(uintptr_t)p.args.q,

@@ -173,7 +173,7 @@ static void bench_gemm_i8(const tandem_kernels *kernels, int m, int n, int k) {
     const size_t q_bytes = sm * (size_t)tandem_gemm_i8_depth(k);
     tandem_gemm_i8_matrix matrix = {take(packed_bytes), n, k, kernels->gemm_i8.nr,
                                     kernels->gemm_i8.group};
-    const bool is_finite = tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, NULL, n);
+    const bool is_finite = tandem_gemm_i8_pack(&matrix, 0, w, TANDEM_DTYPE_F32, n);
     TANDEM_ASSERT(is_finite);
     gemm_i8_case g = {.kernels = kernels, .x = x, .m = m, .q = take(q_bytes)};
     g.scales = take(sm * 4);

@@ -325,7 +325,7 @@ static void test_open_fails_clearly(void **state) {
         {{.model = MODEL, .lane = "gpu"}, TANDEM_INVALID, "gpu"},
         {{.model = MODEL, .threads = -1}, TANDEM_INVALID, "threads: -1"},
         {{.model = MODEL, .max_length = 65}, TANDEM_INVALID, "max_length: 65"},
-        {{.model = MODEL, .dtype = "i8"}, TANDEM_UNSUPPORTED, "i8, lane cpu has f32 and f16"},
+        {{.model = MODEL, .dtype = "fp8"}, TANDEM_UNSUPPORTED, "fp8, lane cpu has f32 and f16"},
         {{.shape = "bert-gigantic"}, TANDEM_NOT_FOUND, "bert-gigantic"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

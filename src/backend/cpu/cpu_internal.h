@@ -5,6 +5,7 @@
  *     cpu_weights.c  the plan's views into packed memory, in parallel
  *     cpu_table.c    the word table, converted as it is used
  *     cpu_positions.c  tables of rotary angles and of biases on scores
+ *     cpu_multiply.c a product, in floats or in eight bits
  *     cpu_steps.c    the steps of a layer over a range of rows and columns
  *     cpu_sgemm.c    whether products go to the system's sgemm
  *     cpu_whole.c    a batch by products of the whole batch, for that sgemm
@@ -51,7 +52,7 @@ typedef struct cpu_layer {
 
 /* The rows of a large word table; see cpu_table.c. */
 typedef struct cpu_table {
-    char *rows; /* [V, H] in the lane's dtype; NULL: the table lies among the other weights */
+    char *rows; /* [V, H] in the lane's storage; NULL: the table lies among the other weights */
     size_t bytes;
     size_t row_bytes;
     int32_t block_rows;
@@ -62,7 +63,7 @@ typedef struct cpu_weights {
     char *memory; /* one allocation for all that follows but a large word table */
     size_t bytes;
     cpu_table table;
-    tandem_embed_table word; /* in the lane's dtype */
+    tandem_embed_table word; /* in the lane's storage */
     tandem_embed_table position;
     tandem_embed_table type;
     const float *relative; /* [buckets, N] or NULL */
@@ -114,6 +115,7 @@ typedef struct cpu_lane {
     tandem_kernels kernels;
     tandem_finish *finish;
     tandem_capabilities capabilities;
+    tandem_dtype storage; /* of tables and of all weights but a layer's in mode i8: F32 or F16 */
     cpu_weights weights;
     float *position_memory; /* [position_floats], NULL: none */
     size_t position_floats;
@@ -164,6 +166,10 @@ void tandem__cpu_positions_close(cpu_lane *lane);
 
 /* Bytes of all frames that batches of up to `tokens` need. */
 size_t tandem__cpu_frames_bytes(const cpu_lane *lane, int tokens);
+
+/* Rows and panels of a product whose `args` are whole but for the weights in eight bits. */
+void tandem__cpu_multiply(const cpu_lane *lane, const tandem_packed_linear *linear,
+                          const tandem_gemm_args *args, cpu_span rows, cpu_span panels);
 
 /* The steps. `layer` is an index; steps of one layer follow each other in this order, for the rows
  * they concern; attend needs the qkv of all rows of the sequences it touches. */

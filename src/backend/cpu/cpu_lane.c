@@ -7,12 +7,17 @@
 #include <string.h>
 
 #include "backend/cpu/cpu_internal.h"
+#include "base/assert.h"
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "base/mem.h"
 
+/* i8 where the processor has instructions for it: plain C is slower than f16. */
 static bool has_dtype(tandem_dtype dtype) {
-    return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16;
+    if (dtype != TANDEM_DTYPE_I8) return dtype == TANDEM_DTYPE_F32 || dtype == TANDEM_DTYPE_F16;
+    tandem_gemm_i8_kernels kernels;
+    tandem_gemm_i8_fill(&kernels, tandem__cpu_flags());
+    return kernels.is_fast;
 }
 
 static void probe(tandem_probe *out) {
@@ -94,15 +99,30 @@ static void close_lane(tandem_lane *opaque) {
     tandem__mem_free(lane);
 }
 
-static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_options *options,
-                               tandem_lane **out, tandem_error *err) {
-    if (!has_dtype(options->dtype))
-        return TANDEM_FAIL(err, UNSUPPORTED, "the cpu lane has the modes f32 and f16");
+static tandem_status check_options(const tandem_plan *plan, const tandem_backend_options *options,
+                                   tandem_error *err) {
+    if (!has_dtype(options->dtype)) {
+        return TANDEM_FAIL(err, UNSUPPORTED,
+                           "the cpu lane has the modes f32 and f16, and i8 on a processor with "
+                           "AVX-512 VNNI or Arm's dot products");
+    }
     if (options->tokens_max < 1 || options->sequences_max < 1) {
         return TANDEM_FAIL(err, INVALID, "a lane of %d tokens and %d sequences",
                            (int)options->tokens_max, (int)options->sequences_max);
     }
     TANDEM_TRY(tandem__plan_check(plan, err));
+    const int inner = plan->heads * plan->head_dim;
+    const int widest = plan->ffn > inner ? plan->ffn : inner;
+    if (options->dtype == TANDEM_DTYPE_I8 && widest > TANDEM_GEMM_I8_K_MAX) {
+        return TANDEM_FAIL(err, UNSUPPORTED, "a layer %d wide, i8 takes at most %d", widest,
+                           TANDEM_GEMM_I8_K_MAX);
+    }
+    return TANDEM_OK;
+}
+
+static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_options *options,
+                               tandem_lane **out, tandem_error *err) {
+    TANDEM_TRY(check_options(plan, options, err));
     cpu_lane *lane = tandem__mem_calloc(1, sizeof *lane);
     if (lane == NULL) return TANDEM_FAIL(err, MEMORY, "no memory for the cpu lane");
     (void)pthread_mutex_init(&lane->lock, NULL);
@@ -115,8 +135,11 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
                                                .sequences_max = options->sequences_max,
                                                .in_flight_max = 1,
                                                .is_synchronous = true};
+    TANDEM_ASSERT(options->dtype != TANDEM_DTYPE_I8 ||
+                  lane->kernels.gemm_i8.nr == lane->kernels.gemm.nr);
+    lane->storage = options->dtype == TANDEM_DTYPE_I8 ? TANDEM_DTYPE_F16 : options->dtype;
     set_sizes(lane);
-    tandem__cpu_sgemm_choose(lane);
+    if (options->dtype != TANDEM_DTYPE_I8) tandem__cpu_sgemm_choose(lane);
     lane->capabilities.is_exact = lane->sgemm == NULL;
     tandem_status status = open_workspace(lane, err);
     if (status == TANDEM_OK) status = tandem__cpu_weights_open(lane, err);

@@ -130,7 +130,7 @@ static sgemm_wish wish_of_user(void) {
 
 /* rows_min of one shape; false if the sgemm is not to be used at all. */
 static bool try_product(const cpu_lane *lane, int n, int k, sgemm_wish wish, int32_t *rows_min) {
-    const tandem_dtype dtype = lane->capabilities.dtype;
+    const tandem_dtype dtype = lane->storage;
     trial t = {.lane = lane,
                .linear.w = {.dtype = dtype, .n = n, .k = k, .nr = lane->kernels.gemm.nr}};
     bool is_usable = trial_open(&t);

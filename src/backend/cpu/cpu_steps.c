@@ -113,8 +113,7 @@ void tandem__cpu_embed(const cpu_run *run, const cpu_frame *frame, cpu_span rows
                                           .bias = weights->embedding_projection.bias,
                                           .c = frame->x,
                                           .ldc = lane->strides.x};
-        tandem_gemm_run(&lane->kernels.gemm, &product, rows.begin, rows.end, panels.begin,
-                        panels.end);
+        tandem__cpu_multiply(lane, &weights->embedding_projection, &product, rows, panels);
     }
     enter_layer(run, frame, 0, rows);
 }
@@ -129,7 +128,7 @@ void tandem__cpu_qkv(const cpu_run *run, const cpu_frame *frame, int layer, cpu_
                                    .bias = qkv->bias,
                                    .c = frame->qkv[layer & 1],
                                    .ldc = lane->strides.qkv};
-    tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
+    tandem__cpu_multiply(lane, qkv, &args, rows, panels);
 }
 
 /* A sequence in a frame: its first row there, its tokens, and the query rows wanted, counted from
@@ -221,7 +220,7 @@ void tandem__cpu_project(const cpu_run *run, const cpu_frame *frame, int layer, 
                                    .ld_residual = lane->strides.x,
                                    .c = frame->x,
                                    .ldc = lane->strides.x};
-    tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
+    tandem__cpu_multiply(lane, output, &args, rows, panels);
 }
 
 void tandem__cpu_project_norm(const cpu_run *run, const cpu_frame *frame, int layer,
@@ -245,13 +244,13 @@ void tandem__cpu_up(const cpu_run *run, const cpu_frame *frame, int layer, cpu_s
                              .c = frame->ffn,
                              .ldc = lane->strides.ffn,
                              .act = has_gate ? TANDEM_ACT_NONE : activation};
-    tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
+    tandem__cpu_multiply(lane, &weights->up, &args, rows, panels);
     if (!has_gate) return;
     args.w = &weights->gate.w;
     args.bias = weights->gate.bias;
     args.c = frame->gate;
     args.act = activation;
-    tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
+    tandem__cpu_multiply(lane, &weights->gate, &args, rows, panels);
     const int begin = panels.begin * weights->up.w.nr;
     const int end = panels.end * weights->up.w.nr < lane->plan->ffn ? panels.end * weights->up.w.nr
                                                                     : lane->plan->ffn;
@@ -274,7 +273,7 @@ void tandem__cpu_down(const cpu_run *run, const cpu_frame *frame, int layer, cpu
                                    .ld_residual = lane->strides.x,
                                    .c = frame->x,
                                    .ldc = lane->strides.x};
-    tandem_gemm_run(&lane->kernels.gemm, &args, rows.begin, rows.end, panels.begin, panels.end);
+    tandem__cpu_multiply(lane, down, &args, rows, panels);
 }
 
 void tandem__cpu_down_norm(const cpu_run *run, const cpu_frame *frame, int layer, cpu_span rows) {

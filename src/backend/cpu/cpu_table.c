@@ -24,13 +24,13 @@ enum {
 
 bool tandem__cpu_table_is_sparse(const cpu_lane *lane) {
     const tandem_view *word = &lane->plan->word;
-    const size_t row_bytes = (size_t)word->cols * tandem__dtype_bytes(lane->capabilities.dtype);
+    const size_t row_bytes = (size_t)word->cols * tandem__dtype_bytes(lane->storage);
     return (size_t)word->rows * row_bytes >= SPARSE_BYTES_MIN;
 }
 
 tandem_status tandem__cpu_table_open(cpu_lane *lane, tandem_error *err) {
     const tandem_view *word = &lane->plan->word;
-    const tandem_dtype dtype = lane->capabilities.dtype;
+    const tandem_dtype dtype = lane->storage;
     cpu_table *table = &lane->weights.table;
     table->row_bytes = (size_t)word->cols * tandem__dtype_bytes(dtype);
     table->bytes = (size_t)word->rows * table->row_bytes;
@@ -56,7 +56,7 @@ static tandem_status fill_block(cpu_lane *lane, int32_t block, tandem_error *err
     const cpu_table *table = &lane->weights.table;
     const tandem_plan *plan = lane->plan;
     const tandem_view *word = &plan->word;
-    const tandem_dtype dtype = lane->capabilities.dtype;
+    const tandem_dtype dtype = lane->storage;
     const int64_t first = (int64_t)block * table->block_rows;
     const int64_t left = word->rows - first;
     const size_t rows = (size_t)(left < table->block_rows ? left : table->block_rows);

@@ -50,6 +50,7 @@ static void take_qkv(tandem_packing *packing, const tandem_plan_layer *from,
 static void take_layer(tandem_packing *packing, const cpu_lane *lane, const tandem_plan_layer *from,
                        cpu_layer *to) {
     const int32_t *rows_min = lane->rows_min;
+    packing->in_bytes = lane->capabilities.dtype == TANDEM_DTYPE_I8;
     packing->rows_min = rows_min[CPU_QKV];
     take_qkv(packing, from, &to->qkv);
     packing->rows_min = rows_min[CPU_OUTPUT];
@@ -61,6 +62,7 @@ static void take_layer(tandem_packing *packing, const cpu_lane *lane, const tand
     packing->rows_min = rows_min[CPU_DOWN];
     tandem__packing_linear(packing, &from->down, &to->down, "ffn.down");
     packing->rows_min = 0;
+    packing->in_bytes = false;
     to->ffn_norm = tandem__packing_norm(packing, &from->ffn_norm, "ffn.norm");
 }
 
@@ -105,10 +107,8 @@ tandem_status tandem__cpu_weights_open(cpu_lane *lane, tandem_error *err) {
             return TANDEM_FAIL(err, MEMORY, "no memory for %d layers", layers);
     }
     if (tandem__cpu_table_is_sparse(lane)) TANDEM_TRY(tandem__cpu_table_open(lane, err));
-    tandem_packing packing = {.plan = lane->plan,
-                              .kernels = &lane->kernels,
-                              .pool = lane->pool,
-                              .dtype = lane->capabilities.dtype};
+    tandem_packing packing = {
+        .plan = lane->plan, .kernels = &lane->kernels, .pool = lane->pool, .dtype = lane->storage};
     return tandem__packing_run(&packing, take_all, lane, &weights->memory, &weights->bytes, err);
 }
 

@@ -4,8 +4,8 @@
  *
  *   A      [M, K] f32 --tandem_quantize--> q [M, Kp] u8:  a ≈ (q - zero) · scale, |error| <= scale,
  *          which is (max(a, 0) - min(a, 0)) / 255 over the row; so 0 stays 0
- *   W      [N, K] --tandem_gemm_i8_pack--> w [N, Kp] s8:  W · smooth ≈ w · scale, scale = max|W ·
- *          smooth| / 127 over the column's K, |error| <= scale / 2
+ *   W      [N, K] --tandem_gemm_i8_pack--> w [N, Kp] s8:  W ≈ w · scale, |error| <= scale / 2,
+ *          which is max|W| / 127 over the column's K
  *   C[m, n] = (sum over k of q · w  -  zero[m] · sum over k of w) · (scale[m] · scale[n]) + bias
  *
  * then act, then + residual, as in gemm.h. Kp is K rounded up to 16; weights past K are 0. The sum
@@ -23,7 +23,8 @@
  *               group 1 [ ...                                                           ]
  *
  * `group` and `nr` are the instruction set's choice, so a matrix belongs to the table that packed
- * it. After the panels lie the columns' scales and sums. */
+ * it; where is_fast, nr is gemm.h's in the same table, so panels may be counted by either. After
+ * the panels lie the columns' scales and sums. */
 #ifndef TANDEM_KERNELS_GEMM_I8_H
 #define TANDEM_KERNELS_GEMM_I8_H
 
@@ -94,11 +95,10 @@ int tandem_gemm_i8_panel_count(const tandem_gemm_i8_matrix *matrix);
 
 /* Packs `rows` rows of a row-major [rows, k] source (F32, F16 or BF16, unaligned allowed) as
  * columns `column` .. `column + rows - 1`; the call that packs column n - 1 also fills what lies
- * past it. smooth [k] multiplies every row, NULL: nothing does. Any split of the columns over calls
- * gives the same bytes; threads may share a matrix if they share no panel. Returns false if a
+ * past it. Any split of the columns over calls and threads gives the same bytes. Returns false if a
  * weight is not finite. */
 bool tandem_gemm_i8_pack(const tandem_gemm_i8_matrix *matrix, int column, const void *src,
-                         tandem_dtype src_dtype, const float *smooth, int rows) TANDEM_NODISCARD;
+                         tandem_dtype src_dtype, int rows) TANDEM_NODISCARD;
 
 /* Rows [row_begin, row_end) of x, `ldx` apart, into q, scales and zeros, which start at row 0. */
 void tandem_gemm_i8_quantize(const tandem_gemm_i8_kernels *kernels, const float *x, size_t ldx,

@@ -39,7 +39,7 @@ static void store_column(const tandem_gemm_i8_matrix *matrix, int column, float 
 }
 
 static int32_t store_weights(const tandem_gemm_i8_matrix *matrix, int column, const void *src,
-                             tandem_dtype dtype, size_t first, const float *smooth, float inverse) {
+                             tandem_dtype dtype, size_t first, float inverse) {
     const int depth = tandem_gemm_i8_depth(matrix->k);
     const int group = matrix->group;
     int8_t *to = column_start(matrix, column);
@@ -48,7 +48,7 @@ static int32_t store_weights(const tandem_gemm_i8_matrix *matrix, int column, co
         int value = 0;
         if (i < matrix->k && src != NULL) {
             const float w = source_value(src, dtype, first + (size_t)i);
-            value = (int)lrintf(w * (smooth == NULL ? 1.0f : smooth[i]) * inverse);
+            value = (int)lrintf(w * inverse);
         }
         value = value < -127 ? -127 : value > 127 ? 127 : value;
         sum += value;
@@ -59,39 +59,39 @@ static int32_t store_weights(const tandem_gemm_i8_matrix *matrix, int column, co
 }
 
 static bool pack_column(const tandem_gemm_i8_matrix *matrix, int column, const void *src,
-                        tandem_dtype dtype, size_t first, const float *smooth) {
+                        tandem_dtype dtype, size_t first) {
     float largest = 0.0f;
     bool is_finite = true;
     for (int i = 0; i < matrix->k; i++) {
         const float w = source_value(src, dtype, first + (size_t)i);
-        const float magnitude = fabsf(w * (smooth == NULL ? 1.0f : smooth[i]));
+        const float magnitude = fabsf(w);
         is_finite = is_finite && isfinite(magnitude);
         largest = magnitude > largest ? magnitude : largest;
     }
     if (!is_finite || largest < 1e-30f) {
-        (void)store_weights(matrix, column, NULL, dtype, 0, NULL, 0.0f);
+        (void)store_weights(matrix, column, NULL, dtype, 0, 0.0f);
         store_column(matrix, column, is_finite ? 0.0f : NAN, 0);
         return is_finite;
     }
-    const int32_t sum = store_weights(matrix, column, src, dtype, first, smooth, 127.0f / largest);
+    const int32_t sum = store_weights(matrix, column, src, dtype, first, 127.0f / largest);
     store_column(matrix, column, largest / 127.0f, sum);
     return true;
 }
 
 bool tandem_gemm_i8_pack(const tandem_gemm_i8_matrix *matrix, int column, const void *src,
-                         tandem_dtype src_dtype, const float *smooth, int rows) {
+                         tandem_dtype src_dtype, int rows) {
     TANDEM_ASSERT(src_dtype == TANDEM_DTYPE_F32 || src_dtype == TANDEM_DTYPE_F16 ||
                   src_dtype == TANDEM_DTYPE_BF16);
     TANDEM_ASSERT(column >= 0 && rows >= 0 && column + rows <= matrix->n);
     bool is_finite = true;
     for (int row = 0; row < rows; row++) {
         const size_t first = (size_t)row * (size_t)matrix->k;
-        if (!pack_column(matrix, column + row, src, src_dtype, first, smooth)) is_finite = false;
+        if (!pack_column(matrix, column + row, src, src_dtype, first)) is_finite = false;
     }
     if (rows > 0 && column + rows == matrix->n) {
         const int padded = tandem_gemm_i8_panel_count(matrix) * matrix->nr;
         for (int pad = matrix->n; pad < padded; pad++) {
-            (void)store_weights(matrix, pad, NULL, src_dtype, 0, NULL, 0.0f);
+            (void)store_weights(matrix, pad, NULL, src_dtype, 0, 0.0f);
             store_column(matrix, pad, 0.0f, 0);
         }
     }
