@@ -18,8 +18,7 @@ static tandem_status measure(const cli_settings *settings, tandem_engine *engine
     tandem_machine_describe(&tables->machine);
     tandem_engine_model(engine, &tables->model);
     tables->lane_count = tandem_lanes(engine, tables->lanes);
-    tables->threads =
-        settings->threads > 0 ? (int32_t)settings->threads : tables->machine.processors;
+    tables->threads = cli_bench_threads(settings, &tables->machine);
     const cli_bench_plan plan = {.engine = engine,
                                  .lane = settings->lane,
                                  .baseline = &none,

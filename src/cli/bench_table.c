@@ -17,6 +17,12 @@
 #define NAME_CELLS     24
 #define RUNS_FEW       3
 
+int32_t cli_bench_threads(const cli_settings *settings, const tandem_machine *machine) {
+    const int32_t fast = machine->performance_cores;
+    if (settings->threads > 0) return (int32_t)settings->threads;
+    return fast > 0 && fast < machine->processors ? fast : machine->processors;
+}
+
 static void copy_str(tandem_str from, char *to, size_t size) {
     const size_t len = from.len < size - 1 ? from.len : size - 1;
     memcpy(to, from.ptr, len);

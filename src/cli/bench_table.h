@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "cli/bench.h"
+#include "cli/cli.h"
 
 typedef struct cli_bench_tables {
     tandem_machine machine;
@@ -15,6 +16,9 @@ typedef struct cli_bench_tables {
     cli_bench_row rows[CLI_BENCH_ROWS_MAX]; /* latency first, then throughput */
     int row_count;
 } cli_bench_tables;
+
+/* Of the compute pool: as many as were asked for, else one for each fast core. */
+int32_t cli_bench_threads(const cli_settings *settings, const tandem_machine *machine);
 
 typedef struct cli_bench_earlier_row {
     char name[80];

@@ -110,8 +110,7 @@ static tandem_status measure(bench_job *job, tandem_error *err) {
     tandem_machine_describe(&job->tables.machine);
     tandem_engine_model(job->session.engine, &job->tables.model);
     job->tables.lane_count = tandem_lanes(job->session.engine, job->tables.lanes);
-    job->tables.threads =
-        settings->threads > 0 ? (int32_t)settings->threads : job->tables.machine.processors;
+    job->tables.threads = cli_bench_threads(settings, &job->tables.machine);
     if (settings->tokens > job->tables.model.positions_max) {
         return TANDEM_FAIL(err, INVALID, "--tokens: %lld, the model takes at most %d",
                            (long long)settings->tokens, job->tables.model.positions_max);

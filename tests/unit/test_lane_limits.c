@@ -48,7 +48,7 @@ static void expect(tandem_engine *engine, tandem_request request, const char *la
 
 static void test_long_texts_go_to_other_lanes(void **state) {
     (void)state;
-    tandem_engine *engine = open_engine((double[]){100, 3000, 9000}, NULL);
+    tandem_engine *engine = open_engine((double[]){100, 20000, 200000}, NULL);
     for (int round = 0; round < 3; round++) {
         expect(engine, urgent(short_text, 1, NULL, TANDEM_FALLBACK_NEXT), "ane",
                "earliest predicted finish");
