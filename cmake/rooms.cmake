@@ -46,7 +46,8 @@ function(tandem_library)
     set_target_properties(tandem_shared PROPERTIES EXPORT_NAME shared OUTPUT_NAME tandem
         VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
     if(APPLE)
-        target_link_options(tandem_shared PRIVATE "LINKER:-exported_symbol,_tandem_*")
+        target_link_options(tandem_shared PRIVATE
+            LINKER:-exported_symbols_list,${CMAKE_SOURCE_DIR}/cmake/exported_symbols.txt)
     else()
         target_link_options(tandem_shared PRIVATE LINKER:--exclude-libs,ALL LINKER:--gc-sections)
     endif()

@@ -99,6 +99,7 @@ probe_cross_gcc() {
 int main(void) { return puts("") < 0; }'
 }
 probe_qemu() { [ "$(uname -sm)" != "Linux x86_64" ] || has qemu-aarch64; }
+probe_macho() { [ "$(uname -s)" != Linux ] || "$(dirname "$0")/macho.sh" --find; }
 probe_chromium() { python3 -B "$(dirname "$0")/../tests/server/browser.py"; }
 
 # Names of needs, one a line on stdin, as one line.
@@ -134,6 +135,8 @@ systemd-analyze (test of the unit)|probe_systemd|systemd|
 cross compiler for 64-bit Arm|probe_cross_gcc|gcc-aarch64-linux-gnu libc6-dev-arm64-cross|
 qemu (tests on an emulated Arm)|probe_qemu|qemu-user|
 libraries for 64-bit Arm|probe_arm|+arm|
+patch (source of yajl for macOS)|has patch|patch|
+zig and the source of yajl (builds for macOS)|probe_macho|+macho|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
 protoc (test of Core ML packages)|has protoc|protobuf-compiler|protobuf

@@ -4,8 +4,8 @@
 #
 # Everything `make test` runs: set-up, builds by gcc and clang without warnings, the tests on every
 # instruction set of this machine, under AddressSanitizer, UndefinedBehaviorSanitizer and
-# ThreadSanitizer, the fuzz targets for 20 seconds each, tidy. --fast (make check): the release
-# build's quick tests alone. --all: the long tests too.
+# ThreadSanitizer, builds for macOS, the fuzz targets for 20 seconds each, tidy. --fast (make
+# check): the release build's quick tests alone. --all: the long tests too.
 #
 # Each test of ctest counts as one, and so does each other step: a build, a fuzz target. A test that
 # says "skipped" counts as failed, because nothing here may be left out silently. Logs are in
@@ -175,6 +175,10 @@ if step "build fuzz targets" tools/build.sh fuzz; then
 fi
 step "coverage of the parsers" tools/fuzz_coverage.sh
 [ "$mode" != --all ] || step "planted faults" tools/mutants.sh
+if [ "$(uname -s)" = Linux ]; then
+    step "for macOS, arm64" tools/macho.sh arm64
+    step "for macOS, x86_64" tools/macho.sh x86_64
+fi
 step "shell scripts" shellcheck .ci/run tools/*.sh tests/api/*.sh \
     tests/apple/oracle/*.sh
 finish

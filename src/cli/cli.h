@@ -171,6 +171,7 @@ typedef struct cli_command {
     int args_max;
     const cli_group *groups[CLI_GROUPS_MAX]; /* NULL ends */
     cli_exit (*run)(const cli_settings *settings);
+    const char *lacks; /* NULL, or why this build cannot run it: all that it says */
 } cli_command;
 
 extern const cli_command cli_command_embed;

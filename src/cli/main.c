@@ -74,6 +74,10 @@ static cli_exit unknown_command(const char *name) {
 static cli_exit run_command(const cli_command *command, int argc, char **argv) {
     cli_settings settings;
     bool is_help = false;
+    if (command->lacks != NULL) {
+        cli_note("%s: %s", command->name, command->lacks);
+        return CLI_FAILED;
+    }
     const char **args = tandem__mem_calloc((size_t)argc + 1, sizeof *args);
     if (args == NULL) {
         cli_note("no memory for %d arguments", argc);

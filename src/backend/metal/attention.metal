@@ -10,11 +10,9 @@
  *     m' = max(m, scores)  p = exp(score - m')  l = l exp(m - m') + sum p
  *     sums = diag(exp(m - m')) sums + p v     a product with a diagonal matrix scales the rows
  *
- * Only keys that some query of the block sees are gone through. A key that a query does not see,
- * outside the window or beyond the sequence, has the score METAL_LOWEST: its p is 0 once the query
- * has met a key that it sees, and what it added before shrinks by exp(METAL_LOWEST - m') = 0 then;
- * every query meets itself. Values beyond the sequence are zeros, not what follows it, as 0 times
- * that need not be 0. A head of fewer columns than HEAD has zeros in the rest. */
+ * Keys and values beyond the sequence are zeros, their p is 0, and so is that of keys outside the
+ * window. Only keys that some query of the block sees are gone through. A head of fewer columns
+ * than HEAD has zeros in the rest. */
 struct attention_row { /* a lane's view of its query */
     int query;    /* from the sequence's start */
     int first;    /* key that it sees first */
@@ -44,7 +42,8 @@ inline float attention_weigh(thread attention_row &row, thread float *score, int
     float sum = 0.0f;
     METAL_UNROLL
     for (int i = 0; i < 8; i++) {
-        score[i] = exp(score[i] - largest);
+        const bool is_seen = key + i >= row.first && key + i < row.end;
+        score[i] = is_seen ? exp(score[i] - largest) : 0.0f;
         sum += score[i];
     }
     sum += simd_shuffle_xor(sum, 1);

@@ -24,10 +24,13 @@ inline float erf_of(float x) {
     return x < 0.0f ? -y : y;
 }
 
-/* To 1.2e-7 absolute; e = exp(-2|x|) never overflows. */
+/* (1 - e) / (1 + e), e = exp(-2|x|), never overflows; near 0, where that cancels, x - x^3/3 is
+ * within 4e-7 of it. */
 inline float tanh_of(float x) {
-    const float e = exp2(fabs(x) * -2.88539008f);
-    const float y = (1.0f - e) / (1.0f + e);
+    const float t = fabs(x);
+    const float e = exp2(t * -2.88539008f);
+    const float far = (1.0f - e) / (1.0f + e);
+    const float y = t < 0.04f ? t - t * t * t * (1.0f / 3.0f) : far;
     return x < 0.0f ? -y : y;
 }
 
