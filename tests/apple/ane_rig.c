@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -27,8 +28,12 @@ const random_shape rig_shape = {.name = "base",
                                 .pooling = TANDEM_POOLING_MEAN,
                                 .position = TANDEM_POSITION_ABSOLUTE};
 
+static char before[4096]; /* "": it was not set */
+
 int rig_cache_make(void **state) {
+    const char *base = getenv("XDG_CACHE_HOME");
     (void)state;
+    (void)snprintf(before, sizeof before, "%s", base == NULL ? "" : base);
     folder_make(rig_cache);
     return setenv("XDG_CACHE_HOME", rig_cache, 1);
 }
@@ -36,7 +41,7 @@ int rig_cache_make(void **state) {
 int rig_cache_remove(void **state) {
     (void)state;
     folder_remove(rig_cache);
-    return 0;
+    return before[0] == '\0' ? unsetenv("XDG_CACHE_HOME") : setenv("XDG_CACHE_HOME", before, 1);
 }
 
 tandem_status rig_try_open(const tandem_plan *plan, int tokens, int in_flight, tandem_lane **lane,

@@ -2,7 +2,7 @@
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* usleep, strdup */
 #endif
-#include "apple/coreml_sim.h"
+#include "apple/coreml_sim_internal.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,10 +15,9 @@
 #include "backend/coreml/package.h"
 #include "base/file.h"
 
-#define COUNT(array)    (int)(sizeof(array) / sizeof(array)[0])
-#define UNITS_ENGINE    3
-#define ARRAY_F16       65552
-#define BLOCK_IS_GLOBAL (1 << 28)
+#define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
+#define UNITS_ENGINE 3
+#define ARRAY_F16    65552
 
 enum { AXES = 4, PADDING = 7 };
 
@@ -27,10 +26,9 @@ static coreml_sim_faults faults;
 static coreml_sim_counts counts;
 static int under_way;
 static int hanging;
-static int plans; /* threads that make one */
 static char build[32];
 
-static coreml_sim_faults faults_now(void) {
+coreml_sim_faults coreml_sim_faults_now(void) {
     (void)pthread_mutex_lock(&lock);
     const coreml_sim_faults now = faults;
     (void)pthread_mutex_unlock(&lock);
@@ -82,10 +80,14 @@ static objc_id make_device(const objc_sim_class *class) {
     return objc_sim_autorelease(device);
 }
 
+objc_id coreml_sim_device(bool is_engine) {
+    return make_device(is_engine ? &engine_class : &cpu_class);
+}
+
 static objc_id all_devices(void) {
     const objc_id devices[] = {make_device(&cpu_class), make_device(&gpu_class),
                                make_device(&engine_class)};
-    return objc_sim_array(devices, faults_now().has_no_engine ? 2 : 3);
+    return objc_sim_array(devices, coreml_sim_faults_now().has_no_engine ? 2 : 3);
 }
 
 static const char *class_name(objc_id device) {
@@ -179,18 +181,18 @@ static const objc_sim_class array_class = {.name = "MLMultiArray",
 
 /* MLFeatureValue, and what holds an object alone. */
 
-static void drop_held(objc_id object) {
+void coreml_sim_drop_held(objc_id object) {
     objc_sim_release(*(objc_id *)objc_sim_data(object));
 }
 
-static void hold(objc_id self, objc_id object) {
+void coreml_sim_hold(objc_id self, objc_id object) {
     objc_id *held = objc_sim_data(self);
     (void)objc_sim_retain(object);
     objc_sim_release(*held);
     *held = object;
 }
 
-static objc_id held_by(objc_id self) {
+objc_id coreml_sim_held_by(objc_id self) {
     return *(const objc_id *)objc_sim_data(self);
 }
 
@@ -201,13 +203,13 @@ static objc_id value_with(objc_id self, objc_sel selector, objc_id it) {
     (void)selector;
     if (!objc_sim_is(it, "MLMultiArray", "featureValueWithMultiArray:")) return NULL;
     objc_id value = objc_sim_new(&value_class);
-    hold(value, it);
+    coreml_sim_hold(value, it);
     return objc_sim_autorelease(value);
 }
 
 static objc_id value_array(objc_id self, objc_sel selector) {
     (void)selector;
-    return held_by(self);
+    return coreml_sim_held_by(self);
 }
 
 static const objc_sim_method value_methods[] = {OBJC_SIM_METHOD(ml_value, value_with),
@@ -215,7 +217,7 @@ static const objc_sim_method value_methods[] = {OBJC_SIM_METHOD(ml_value, value_
 static const objc_sim_class value_class = {.name = "MLFeatureValue",
                                            .parent = &objc_sim_nsobject,
                                            .data_bytes = sizeof(objc_id),
-                                           .drop = drop_held,
+                                           .drop = coreml_sim_drop_held,
                                            .methods = value_methods,
                                            .method_count = COUNT(value_methods)};
 
@@ -224,14 +226,15 @@ static const objc_sim_class value_class = {.name = "MLFeatureValue",
 static objc_id features_init(objc_id self, objc_sel selector, objc_id dictionary, objc_id *error) {
     (void)selector;
     (void)error;
-    if (objc_sim_is(dictionary, "NSDictionary", "initWithDictionary:")) hold(self, dictionary);
+    if (objc_sim_is(dictionary, "NSDictionary", "initWithDictionary:"))
+        coreml_sim_hold(self, dictionary);
     return self;
 }
 
 static objc_id features_value(objc_id self, objc_sel selector, objc_id name) {
     (void)selector;
     if (!objc_sim_is(name, "NSString", "featureValueForName:")) return NULL;
-    return objc_sim_get(held_by(self), objc_sim_text(name));
+    return objc_sim_get(coreml_sim_held_by(self), objc_sim_text(name));
 }
 
 static const objc_sim_method features_methods[] = {
@@ -241,13 +244,14 @@ static const objc_sim_method features_methods[] = {
 static const objc_sim_class features_class = {.name = "MLDictionaryFeatureProvider",
                                               .parent = &objc_sim_nsobject,
                                               .data_bytes = sizeof(objc_id),
-                                              .drop = drop_held,
+                                              .drop = coreml_sim_drop_held,
                                               .methods = features_methods,
                                               .method_count = COUNT(features_methods)};
 
 static void options_backings(objc_id self, objc_sel selector, objc_id dictionary) {
     (void)selector;
-    if (objc_sim_is(dictionary, "NSDictionary", "setOutputBackings:")) hold(self, dictionary);
+    if (objc_sim_is(dictionary, "NSDictionary", "setOutputBackings:"))
+        coreml_sim_hold(self, dictionary);
 }
 
 static const objc_sim_method options_methods[] = {
@@ -255,7 +259,7 @@ static const objc_sim_method options_methods[] = {
 static const objc_sim_class options_class = {.name = "MLPredictionOptions",
                                              .parent = &objc_sim_nsobject,
                                              .data_bytes = sizeof(objc_id),
-                                             .drop = drop_held,
+                                             .drop = coreml_sim_drop_held,
                                              .methods = options_methods,
                                              .method_count = COUNT(options_methods)};
 
@@ -302,7 +306,7 @@ static bool copy_package(const char *package, char *compiled, size_t size) {
 static objc_id model_compile(objc_id self, objc_sel selector, objc_id url, objc_id *error) {
     char compiled[256];
     char text[512] = "";
-    const coreml_sim_faults now = faults_now();
+    const coreml_sim_faults now = coreml_sim_faults_now();
     (void)self;
     (void)selector;
     if (!objc_sim_is(url, "NSURL", "compileModelAtURL:")) return NULL;
@@ -324,7 +328,7 @@ static objc_id model_load(objc_id self, objc_sel selector, objc_id url, objc_id 
                           objc_id *error) {
     char path[512];
     char text[512] = "";
-    const coreml_sim_faults now = faults_now();
+    const coreml_sim_faults now = coreml_sim_faults_now();
     (void)self;
     (void)selector;
     if (!objc_sim_is(url, "NSURL", "modelWithContentsOfURL:")) return NULL;
@@ -391,11 +395,11 @@ static objc_id give(const mil_run_feature *feature, objc_id backings, const uint
         backing = spread(feature, numbers);
     if (now->writes_nan) ((array *)objc_sim_data(backing))->data[0] = 0x7e00;
     objc_id value = objc_sim_new(&value_class);
-    hold(value, backing);
+    coreml_sim_hold(value, backing);
     (void)objc_sim_autorelease(value);
     const objc_id key = objc_sim_string(feature->name);
     objc_id provider = objc_sim_new(&features_class);
-    hold(provider, ns_dictionary(objc_class("NSDictionary"), &value, &key, 1));
+    coreml_sim_hold(provider, ns_dictionary(objc_class("NSDictionary"), &value, &key, 1));
     return objc_sim_autorelease(provider);
 }
 
@@ -431,19 +435,19 @@ static objc_id predict(const model *it, objc_id features, objc_id options, objc_
     int outputs = 0;
     const mil_run_feature *input = mil_run_inputs(it->run, &count);
     const mil_run_feature *output = mil_run_outputs(it->run, &outputs);
-    const coreml_sim_faults now = faults_now();
+    const coreml_sim_faults now = coreml_sim_faults_now();
     for (int i = 0; i < count; i++) {
-        objc_id value = objc_sim_get(held_by(features), input[i].name);
+        objc_id value = objc_sim_get(coreml_sim_held_by(features), input[i].name);
         if (!objc_sim_is(value, "MLFeatureValue", input[i].name)) return NULL;
-        if (!is_feature(&input[i], held_by(value))) return NULL;
+        if (!is_feature(&input[i], coreml_sim_held_by(value))) return NULL;
         names[i] = input[i].name;
-        inputs[i] = ((const array *)objc_sim_data(held_by(value)))->data;
+        inputs[i] = ((const array *)objc_sim_data(coreml_sim_held_by(value)))->data;
     }
     uint16_t *numbers = calloc(output->count, sizeof *numbers);
     if (numbers == NULL) abort();
     objc_id result = NULL;
     if (mil_run_predict(it->run, count, names, inputs, output->name, numbers, text, sizeof text))
-        result = give(output, held_by(options), numbers, &now);
+        result = give(output, coreml_sim_held_by(options), numbers, &now);
     else
         (void)fail(error, text);
     free(numbers);
@@ -462,7 +466,7 @@ static objc_id model_predict(objc_id self, objc_sel selector, objc_id features, 
         return NULL;
     }
     const int number = enter();
-    const coreml_sim_faults now = faults_now();
+    const coreml_sim_faults now = coreml_sim_faults_now();
     const bool is_due = now.predict_error_at == 0 || now.predict_error_at == number;
     objc_id result = now.predict_error != NULL && is_due ? fail(error, now.predict_error)
                                                          : predict(it, features, options, error);
@@ -481,135 +485,23 @@ static const objc_sim_class model_class = {.name = "MLModel",
                                            .methods = model_methods,
                                            .method_count = COUNT(model_methods)};
 
-/* MLComputePlan: a chain of objects that each hold the next, down to the operations. */
-
-#define HOLDER(variable, word, message, function)                                                  \
-    static const objc_sim_method variable##_methods[] = {OBJC_SIM_METHOD(message, function)};      \
-    static const objc_sim_class variable = {.name = word,                                          \
-                                            .parent = &objc_sim_nsobject,                          \
-                                            .since = 1404,                                         \
-                                            .data_bytes = sizeof(objc_id),                         \
-                                            .drop = drop_held,                                     \
-                                            .methods = variable##_methods,                         \
-                                            .method_count = 1}
-
-static objc_id give_held(objc_id self, objc_sel selector) {
-    (void)selector;
-    return held_by(self);
-}
-
-HOLDER(operation_class, "MLModelStructureProgramOperation", ml_operation_name, give_held);
-HOLDER(block_class, "MLModelStructureProgramBlock", ml_block_operations, give_held);
-HOLDER(function_class, "MLModelStructureProgramFunction", ml_function_block, give_held);
-HOLDER(program_class, "MLModelStructureProgram", ml_program_functions, give_held);
-HOLDER(structure_class, "MLModelStructure", ml_structure_program, give_held);
-HOLDER(usage_class, "MLComputePlanDeviceUsage", ml_usage_device, give_held);
-
-static objc_id holder_of(const objc_sim_class *class, objc_id object) {
-    objc_id made = objc_sim_new(class);
-    hold(made, object);
-    return objc_sim_autorelease(made);
-}
-
-/* Convolutions go to the engine, softmax to the processor; of constants nothing is said. */
-static objc_id plan_usage(objc_id self, objc_sel selector, objc_id operation) {
-    (void)self;
-    (void)selector;
-    if (!objc_sim_is(operation, "MLModelStructureProgramOperation", "computeDeviceUsage"))
-        return NULL;
-    const char *name = objc_sim_text(held_by(operation));
-    if (strcmp(name, "ios17.const") == 0) return NULL;
-    const bool is_cpu = strcmp(name, "ios17.softmax") == 0;
-    return holder_of(&usage_class, make_device(is_cpu ? &cpu_class : &engine_class));
-}
-
-static const objc_sim_class plan_class;
-
-static objc_id make_plan(const char *path, char *text, size_t size) {
-    char package[512];
-    char name[64];
-    int count = 0;
-    (void)snprintf(package, sizeof package, "%s/package", path);
-    mil_run *run = mil_run_open(package, text, size);
-    if (run == NULL) return NULL;
-    const mil_run_operation *operations = mil_run_operations(run, &count);
-    objc_id *items = calloc((size_t)count + 1, sizeof *items);
-    if (items == NULL) abort();
-    items[0] = holder_of(&operation_class, objc_sim_string("ios17.const"));
-    for (int i = 0; i < count; i++) {
-        (void)snprintf(name, sizeof name, "ios17.%s", operations[i].type);
-        items[i + 1] = holder_of(&operation_class, objc_sim_string(name));
-    }
-    objc_id block = holder_of(&block_class, objc_sim_array(items, (unsigned long)count + 1));
-    const objc_id function = holder_of(&function_class, block);
-    const objc_id key = objc_sim_string("main");
-    objc_id functions = ns_dictionary(objc_class("NSDictionary"), &function, &key, 1);
-    free(items);
-    mil_run_close(run);
-    return holder_of(&plan_class,
-                     holder_of(&structure_class, holder_of(&program_class, functions)));
-}
-
-typedef struct plan_job {
-    char path[256];
-    objc_block *handler;
-} plan_job;
-
-/* The handler is called on a thread of Core ML's own. */
-static void *run_plan(void *context) {
-    plan_job *job = context;
-    char text[512] = "";
-    const coreml_sim_faults now = faults_now();
-    void *pool = tandem__objc.pool_push();
-    objc_id plan = now.plan_error == NULL ? make_plan(job->path, text, sizeof text) : NULL;
-    objc_id error =
-        plan == NULL ? objc_sim_error(1, now.plan_error == NULL ? text : now.plan_error) : NULL;
-    ((void (*)(objc_block *, objc_id, objc_id))job->handler->invoke)(job->handler, plan, error);
-    tandem__objc.pool_pop(pool);
-    free(job);
-    (void)pthread_mutex_lock(&lock);
-    plans--;
-    (void)pthread_mutex_unlock(&lock);
-    return NULL;
-}
-
-static void plan_load(objc_id self, objc_sel selector, objc_id url, objc_id configuration,
-                      objc_block *handler) {
-    pthread_t thread;
-    (void)self;
-    (void)selector;
-    if (!objc_sim_is(url, "NSURL", "MLComputePlan")) return;
-    if (!objc_sim_is(configuration, "MLModelConfiguration", "MLComputePlan")) return;
-    if (handler->isa != tandem__objc.global_block || handler->flags != BLOCK_IS_GLOBAL ||
-        handler->layout->bytes < sizeof *handler)
-        objc_sim_misuse("MLComputePlan: the handler is no block");
-    plan_job *job = calloc(1, sizeof *job);
-    if (job == NULL) abort();
-    job->handler = handler;
-    (void)snprintf(job->path, sizeof job->path, "%s", objc_sim_text(url));
-    (void)pthread_mutex_lock(&lock);
-    plans++;
-    (void)pthread_mutex_unlock(&lock);
-    if (pthread_create(&thread, NULL, run_plan, job) != 0) abort();
-    (void)pthread_detach(thread);
-}
-
-static const objc_sim_method plan_methods[] = {OBJC_SIM_METHOD(ml_load_plan, plan_load),
-                                               OBJC_SIM_METHOD(ml_plan_structure, give_held),
-                                               OBJC_SIM_METHOD(ml_plan_usage, plan_usage)};
-static const objc_sim_class plan_class = {.name = "MLComputePlan",
-                                          .parent = &objc_sim_nsobject,
-                                          .since = 1404,
-                                          .data_bytes = sizeof(objc_id),
-                                          .drop = drop_held,
-                                          .methods = plan_methods,
-                                          .method_count = COUNT(plan_methods)};
-
 static const objc_sim_class *const classes[] = {
-    &engine_class,  &cpu_class,       &gpu_class,     &array_class,
-    &value_class,   &features_class,  &options_class, &configuration_class,
-    &model_class,   &operation_class, &block_class,   &function_class,
-    &program_class, &structure_class, &usage_class,   &plan_class,
+    &engine_class,
+    &cpu_class,
+    &gpu_class,
+    &array_class,
+    &value_class,
+    &features_class,
+    &options_class,
+    &configuration_class,
+    &model_class,
+    &coreml_sim_operation_class,
+    &coreml_sim_block_class,
+    &coreml_sim_function_class,
+    &coreml_sim_program_class,
+    &coreml_sim_structure_class,
+    &coreml_sim_usage_class,
+    &coreml_sim_plan_class,
 };
 
 #define CALL(word, function)                                                                       \
@@ -646,12 +538,6 @@ void coreml_sim_start(int version) {
 }
 
 int coreml_sim_stop(void) {
-    (void)pthread_mutex_lock(&lock);
-    while (plans > 0) {
-        (void)pthread_mutex_unlock(&lock);
-        (void)usleep(1000);
-        (void)pthread_mutex_lock(&lock);
-    }
-    (void)pthread_mutex_unlock(&lock);
+    coreml_sim_wait_for_plans();
     return objc_sim_stop();
 }

@@ -275,11 +275,10 @@ static void read_line(const char *command, char *line, size_t size) {
 /* A byte changed, a file gone, a file more: the models are made again. */
 static void broken_models_are_made_again(void **state) {
     static const char *const damages[] = {
-        "printf X | dd of=$(find . -name weight.bin | head -1) bs=1 seek=200 conv=notrunc "
-        "2>/dev/null",
-        "rm \"$(find . -name coremldata.bin | head -1)\"",
-        "touch \"$(find . -name s32.mlmodelc)/more\"",
-        "rm \"$(find . -name files)\"",
+        "f=$(find . -name weight.bin | head -1); printf X 1<>$f; echo",
+        "rm $(find . -name coremldata.bin | head -1); echo",
+        "touch $(find . -name s32.mlmodelc)/more; echo",
+        "rm $(find . -name files); echo",
     };
     fixture *f = *state;
     char command[1024];
@@ -289,7 +288,7 @@ static void broken_models_are_made_again(void **state) {
     rig_run(lane, &f->batch.batch, TANDEM_OUTPUT_TOKENS, expected);
     tandem__backend_ane.close(lane);
     for (int i = 0; i < 4; i++) {
-        (void)snprintf(command, sizeof command, "cd '%s' && %s && echo", rig_cache, damages[i]);
+        (void)snprintf(command, sizeof command, "cd '%s' && %s", rig_cache, damages[i]);
         read_line(command, line, sizeof line);
         lane = rig_open(&f->made->plan, BATCH_TOKENS);
         assert_int_equal(coreml_sim_count().compiled, 3 * (i + 2));
