@@ -10,9 +10,11 @@
  *     m' = max(m, scores)  p = exp(score - m')  l = l exp(m - m') + sum p
  *     sums = diag(exp(m - m')) sums + p v     a product with a diagonal matrix scales the rows
  *
- * Keys and values beyond the sequence are zeros, their p is 0, and so is that of keys outside the
- * window. Only keys that some query of the block sees are gone through. A head of fewer columns
- * than HEAD has zeros in the rest. */
+ * Only keys that some query of the block sees are gone through. A key that a query does not see,
+ * outside the window or beyond the sequence, has the score METAL_LOWEST: its p is 0 once the query
+ * has met a key that it sees, and what it added before shrinks by exp(METAL_LOWEST - m') = 0 then;
+ * every query meets itself. Values beyond the sequence are zeros, not what follows it, as 0 times
+ * that need not be 0. A head of fewer columns than HEAD has zeros in the rest. */
 struct attention_row { /* a lane's view of its query */
     int query;    /* from the sequence's start */
     int first;    /* key that it sees first */
@@ -42,8 +44,7 @@ inline float attention_weigh(thread attention_row &row, thread float *score, int
     float sum = 0.0f;
     METAL_UNROLL
     for (int i = 0; i < 8; i++) {
-        const bool is_seen = key + i >= row.first && key + i < row.end;
-        score[i] = is_seen ? exp(score[i] - largest) : 0.0f;
+        score[i] = exp(score[i] - largest);
         sum += score[i];
     }
     sum += simd_shuffle_xor(sum, 1);
@@ -195,6 +196,7 @@ inline void attention_block(device const half *qkv, metal_block block, device co
     }
 }
 
+METAL_KERNEL
 kernel void attention_32(device const half *qkv [[buffer(0)]],
                          device const metal_block *blocks [[buffer(1)]],
                          device const float *bias [[buffer(2)]], device half *out [[buffer(3)]],
@@ -208,6 +210,7 @@ kernel void attention_32(device const half *qkv [[buffer(0)]],
                         lane);
 }
 
+METAL_KERNEL
 kernel void attention_64(device const half *qkv [[buffer(0)]],
                          device const metal_block *blocks [[buffer(1)]],
                          device const float *bias [[buffer(2)]], device half *out [[buffer(3)]],
@@ -221,6 +224,7 @@ kernel void attention_64(device const half *qkv [[buffer(0)]],
                         lane);
 }
 
+METAL_KERNEL
 kernel void attention_128(device const half *qkv [[buffer(0)]],
                           device const metal_block *blocks [[buffer(1)]],
                           device const float *bias [[buffer(2)]], device half *out [[buffer(3)]],

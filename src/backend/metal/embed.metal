@@ -20,6 +20,7 @@ inline float threadgroup_sum(float value, threadgroup float *parts, uint simd, u
     return total;
 }
 
+METAL_KERNEL
 kernel void embed(device const half *words [[buffer(0)]],
                   device const half *position_rows [[buffer(1)]],
                   device const half *type_rows [[buffer(2)]],

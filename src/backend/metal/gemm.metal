@@ -14,6 +14,8 @@
  * Both tiles go through threadgroup memory, zeros beyond the edges: each half is fetched once for
  * all simdgroups, and a matrix loaded from there serves TM or TN products. Two tiles in turn were
  * rejected: they halve how many threadgroups a processor holds, and those hide the latency.
+ * The sum over k has the same order in every size of tile, so a row of c has the same bits in
+ * whatever batch, and by whichever kernel, it is made.
  * The sums leave by threadgroup memory too, as elements of a matrix are not ours to touch: 8 rows
  * of a simdgroup's part at a time, each lane its column, so that stores of a row are contiguous and
  * the edge is a guard on each. */
@@ -43,6 +45,7 @@ inline void gemm_tile(device const half *a, device const half *w, device const f
         load_tile<COLS, DEPTH>(w_tile, w + first_col * args.k + k0, args.k, args.n - first_col,
                                args.k - k0, index);
         threadgroup_barrier(mem_flags::mem_threadgroup);
+        METAL_UNROLL
         for (int k = 0; k < DEPTH; k += 8) {
             simdgroup_half8x8 left[TM];
             simdgroup_half8x8 right[TN];
@@ -91,6 +94,7 @@ inline void gemm_tile(device const half *a, device const half *w, device const f
     }
 }
 
+METAL_KERNEL
 kernel void gemm_16x32(device const half *a [[buffer(0)]], device const half *w [[buffer(1)]],
                        device const float *bias [[buffer(2)]],
                        device const half *other [[buffer(3)]], device half *c [[buffer(4)]],
@@ -103,6 +107,7 @@ kernel void gemm_16x32(device const half *a [[buffer(0)]], device const half *w 
     gemm_tile<1, 4, 2, 1, 64>(a, w, bias, other, c, args, memory, group, index, simd, lane);
 }
 
+METAL_KERNEL
 kernel void gemm_32x32(device const half *a [[buffer(0)]], device const half *w [[buffer(1)]],
                        device const float *bias [[buffer(2)]],
                        device const half *other [[buffer(3)]], device half *c [[buffer(4)]],
@@ -115,6 +120,7 @@ kernel void gemm_32x32(device const half *a [[buffer(0)]], device const half *w 
     gemm_tile<2, 2, 2, 2, 32>(a, w, bias, other, c, args, memory, group, index, simd, lane);
 }
 
+METAL_KERNEL
 kernel void gemm_64x64(device const half *a [[buffer(0)]], device const half *w [[buffer(1)]],
                        device const float *bias [[buffer(2)]],
                        device const half *other [[buffer(3)]], device half *c [[buffer(4)]],

@@ -3,6 +3,7 @@
  * needed. The row is read three times: it is in the cache after the first, and the variance is
  * taken about the mean, as a difference of squares would lose an f16 row with a large mean. Each
  * lane reads only what it later writes, so x and y may be one buffer. */
+METAL_KERNEL
 kernel void norm(device const half *x [[buffer(0)]], device const float *gamma [[buffer(1)]],
                  device const float *beta [[buffer(2)]], device half *y [[buffer(3)]],
                  constant metal_norm_args &args [[buffer(4)]],

@@ -6,6 +6,7 @@ inline float pool_join(int kind, float a, float b) {
     return kind == METAL_POOL_MAX ? max(a, b) : a + b;
 }
 
+METAL_KERNEL
 kernel void pool(device const half *x [[buffer(0)]], device const int *offsets [[buffer(1)]],
                  device const int *skips [[buffer(2)]], device float *out [[buffer(3)]],
                  constant metal_pool_args &args [[buffer(4)]],

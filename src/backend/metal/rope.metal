@@ -3,6 +3,7 @@
  * rotate_half does. q and k stand side by side in a row of qkv, so the 2N heads are one run.
  * Cosines and sines come from a table the host makes in double: a position times a frequency in
  * f32 is off by 1e-4 of a turn at position 8192, and fast math makes the sine of it worse. */
+METAL_KERNEL
 kernel void rope(device half *qkv [[buffer(0)]], device const float *angles [[buffer(1)]],
                  device const int *positions [[buffer(2)]],
                  constant metal_rope_args &args [[buffer(3)]],

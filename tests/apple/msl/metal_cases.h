@@ -28,6 +28,8 @@ int32_t *case_ints(msl_buffer *to, size_t count, int below);
 void case_output(msl_buffer *to, size_t bytes);
 void *case_memory(size_t bytes); /* zeros */
 void case_end(void);
+/* Random numbers begin anew. */
+void case_restart(void);
 
 /* An argument's struct, copied. */
 void case_args(msl_buffer *to, const void *args, size_t bytes);
@@ -61,6 +63,7 @@ uint32_t case_groups(int count, int tile);
 void test_gemm_shapes(void **state);
 void test_gemm_epilogues(void **state);
 void test_gemm_depth(void **state);
+void test_gemm_same_bits(void **state);
 void test_gemm_real(void **state);
 void test_attention_heads(void **state);
 void test_attention_lengths(void **state);

@@ -189,6 +189,38 @@ void test_gemm_depth(void **state) {
     }
 }
 
+/* The same bits by every kernel, for all rows or a few of them. */
+void test_gemm_same_bits(void **state) {
+    (void)state;
+    enum { M = 37, N = 40, K = 136 };
+    for (int build = MSL_CHECKED; build <= MSL_FAST_MATH; build++) {
+        uint16_t *first = NULL;
+        for (int g = 0; g < 2 * GEMMS; g++) {
+            const int m = g < GEMMS ? M : 5;
+            int tile_m;
+            int tile_n;
+            msl_report report;
+            case_tile(gemms[g % GEMMS], &tile_m, &tile_n);
+            msl_dispatch dispatch = {.kernel = gemms[g % GEMMS],
+                                     .groups = {case_groups(N, tile_n), case_groups(m, tile_m), 1},
+                                     .threads = {METAL_THREADS, 1, 1}};
+            case_restart();
+            (void)case_halves(&dispatch.buffers[0], M * K, -1.0f, 1.0f);
+            (void)case_halves(&dispatch.buffers[1], N * K, -1.0f, 1.0f);
+            (void)case_floats(&dispatch.buffers[2], N, -1.0f, 1.0f);
+            dispatch.buffers[3] = dispatch.buffers[0];
+            case_output(&dispatch.buffers[4], M * N * 2);
+            const struct metal_gemm_args args = {
+                .m = m, .n = N, .k = K, .lda = K, .ldc = N, .has_bias = 1, .activation = 1};
+            case_args(&dispatch.buffers[5], &args, sizeof args);
+            assert_true(msl_run((msl_build)build, &dispatch, &report));
+            if (first == NULL) first = dispatch.buffers[4].data;
+            assert_memory_equal(dispatch.buffers[4].data, first, (size_t)(m * N) * 2);
+        }
+        case_end();
+    }
+}
+
 void test_gemm_real(void **state) {
     (void)state;
     const gemm_case cases[] = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msl_bind SOURCE THUNKS NAMES: reads the kernels' signatures in Metal source. THUNKS, for clang,
- * includes it and has for each kernel a function that takes its arguments from an msl_thread and a
- * list of what they are; both have a name MSL_NAME(...) that differs between builds. NAMES has a
- * line MSL_KERNEL(name) for each. Attributes make that easy: each parameter stands between commas
- * outside of brackets and must carry one. */
+/* msl_bind THUNKS NAMES SOURCE...: reads the kernels' signatures in Metal sources. THUNKS, for
+ * clang, includes them and has for each kernel a function that takes its arguments from an
+ * msl_thread and a list of what they are; both have a name MSL_NAME(...) that differs between
+ * builds. NAMES has a line MSL_KERNEL(name) for each. Attributes make that easy: each parameter
+ * stands between commas outside of brackets and must carry one. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -159,16 +159,13 @@ static const char *bind_kernel(const char *at) {
     return at;
 }
 
-int main(int argc, char **argv) {
-    if (argc != 4) stop("usage", "msl_bind SOURCE THUNKS NAMES", "");
-    FILE *file = fopen(argv[1], "r");
-    thunks = fopen(argv[2], "w");
-    names = fopen(argv[3], "w");
-    if (file == NULL || thunks == NULL || names == NULL) stop(argv[1], "cannot open a file", "");
+static void bind_source(const char *path) {
+    FILE *file = fopen(path, "r");
+    if (file == NULL) stop(path, "cannot open", "");
     source[fread(source, 1, sizeof source - 1, file)] = '\0';
     (void)fclose(file);
     strip_comments(source);
-    (void)fprintf(thunks, "#include \"%s\"\n", argv[1]);
+    (void)fprintf(thunks, "#include \"%s\"\n", path);
     for (const char *at = source; (at = strstr(at, "kernel")) != NULL;) {
         const bool is_start = at == source || !is_word(at[-1]);
         at += strlen("kernel");
@@ -176,5 +173,13 @@ int main(int argc, char **argv) {
         at += strspn(at, " \n");
         if (strncmp(at, "void ", 5) == 0) at = bind_kernel(at + 5);
     }
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) stop("usage", "msl_bind THUNKS NAMES SOURCE...", "");
+    thunks = fopen(argv[1], "w");
+    names = fopen(argv[2], "w");
+    if (thunks == NULL || names == NULL) stop(argv[1], "cannot write", "");
+    for (int i = 3; i < argc; i++) bind_source(argv[i]);
     return fclose(thunks) != 0 || fclose(names) != 0;
 }

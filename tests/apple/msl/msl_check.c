@@ -30,8 +30,6 @@ typedef struct check_cell {
 typedef struct check_region {
     msl_region at;
     check_cell *cells; /* NULL: const */
-    size_t touched_first;
-    size_t touched_end;
 } check_region;
 
 static check_region regions[REGIONS_MAX];
@@ -43,20 +41,13 @@ void msl__check_begin(void) {
 
 void msl__check_add(const msl_region *region) {
     check_region *to = &regions[region_count++];
-    *to = (check_region){.at = *region, .touched_first = region->bytes};
+    *to = (check_region){.at = *region};
     if (!region->is_const) to->cells = calloc(region->bytes / CELL + 1, sizeof *to->cells);
 }
 
-size_t msl__check_end(void) {
-    size_t touched = 0;
-    for (int i = 0; i < region_count; i++) {
-        const check_region *region = &regions[i];
-        if (region->at.index == -1 && region->touched_end > 0)
-            touched = region->touched_end - region->touched_first;
-        free(region->cells);
-    }
+void msl__check_end(void) {
+    for (int i = 0; i < region_count; i++) free(regions[i].cells);
     region_count = 0;
-    return touched;
 }
 
 static const char *name_of(const msl_region *region) {
@@ -160,6 +151,25 @@ static check_region *find_region(const char *data) {
     return NULL;
 }
 
+/* For people: which region an address is behind. */
+static void fail_outside(const char *address, size_t bytes, const char *verb, const void *pc) {
+    const unsigned thread = msl__place(0).thread;
+    const check_region *nearest = NULL;
+    size_t after = SIZE_MAX;
+    for (int i = 0; i < region_count; i++) {
+        const char *end = regions[i].at.data + regions[i].at.bytes;
+        if (address < end || (size_t)(address - end) >= after) continue;
+        after = (size_t)(address - end);
+        nearest = &regions[i];
+    }
+    if (nearest == NULL) {
+        msl__fail(pc, "thread %u %s %zu bytes outside every buffer", thread, verb, bytes);
+        return;
+    }
+    msl__fail(pc, "thread %u %s %zu bytes outside every buffer, %zu after the end of %s %d", thread,
+              verb, bytes, after, name_of(&nearest->at), nearest->at.index);
+}
+
 static void check_access(const void *address, size_t bytes, size_t align, bool is_store,
                          const void *pc) {
     if (!msl__is_running() || msl__is_private(address)) return;
@@ -167,7 +177,7 @@ static void check_access(const void *address, size_t bytes, size_t align, bool i
     const unsigned thread = msl__place(0).thread;
     check_region *region = find_region(address);
     if (region == NULL) {
-        msl__fail(pc, "thread %u %s %zu bytes outside every buffer", thread, verb, bytes);
+        fail_outside(address, bytes, verb, pc);
         return;
     }
     const msl_region *at = &region->at;
@@ -181,8 +191,6 @@ static void check_access(const void *address, size_t bytes, size_t align, bool i
     } else if (at->is_const && is_store) {
         msl__fail(pc, "thread %u stores to const %s %d", thread, name_of(at), at->index);
     } else {
-        if (offset < region->touched_first) region->touched_first = offset;
-        if (offset + bytes > region->touched_end) region->touched_end = offset + bytes;
         for (size_t i = 0; i < bytes; i += CELL) {
             if (!check_cell_access(region, offset + i, is_store, pc)) return;
         }

@@ -51,19 +51,25 @@ bool msl__is_private(const void *at);
 /* The dispatch's first failure; `pc`, a return address in a kernel, or NULL, becomes file:line. */
 void msl__fail(const void *pc, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "gemm.metal:57: " of a return address, "" if the debug information does not lead to a kernel. */
+void msl__describe(const void *pc, char *text, size_t size);
+
 /* Memory that threads of the dispatch may touch. */
 typedef struct msl_region {
     char *data;
     size_t bytes;
     uint8_t *written; /* as in msl_buffer */
     int space;
-    int index; /* of the argument; -1: static threadgroup memory */
+    int index; /* of the argument; -1: an array of the kernel's */
     bool is_const;
 } msl_region;
 
 void msl__check_begin(void);
 void msl__check_add(const msl_region *region);
-/* From the first to the last touched byte of static threadgroup memory. */
-size_t msl__check_end(void);
+void msl__check_end(void);
+
+/* Adds to the checker the kernel's own arrays in threadgroup memory, those variables of it that the
+ * program's symbols have in [section, section_end); returns their bytes together. */
+size_t msl__check_add_arrays(const char *kernel, char *section, const char *section_end);
 
 #endif

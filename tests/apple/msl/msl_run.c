@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include "apple/msl/msl_run.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,26 +91,10 @@ __asm__(".text\n.type msl__switch, @function\nmsl__switch:\n"
         "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
         ".size msl__switch, . - msl__switch\n");
 
-/* "gemm.metal:57" of a return address, "" if the debug information does not lead to a kernel. */
-static void describe(const void *pc, char *text, size_t size) {
-    Dl_info info;
-    char command[600];
-    char line[400];
-    text[0] = '\0';
-    if (pc == NULL || dladdr(pc, &info) == 0) return;
-    const unsigned long offset = (unsigned long)((const char *)pc - (char *)info.dli_fbase) - 1;
-    (void)snprintf(command, sizeof command, "addr2line -i -e '%s' 0x%lx",
-                   strchr(info.dli_fname, '/') == NULL ? "/proc/self/exe" : info.dli_fname, offset);
-    FILE *pipe = popen(command, "r");
-    while (pipe != NULL && fgets(line, sizeof line, pipe) != NULL) {
-        char *end = strstr(line, ".metal:");
-        if (end == NULL || text[0] != '\0') continue;
-        char *name = end;
-        while (name > line && name[-1] != '/') name--;
-        end += strcspn(end, " \n");
-        (void)snprintf(text, size, "%.*s: ", (int)(end - name), name);
-    }
-    if (pipe != NULL) (void)pclose(pipe);
+static void leave(void) {
+    msl_fiber *me = run.current;
+    run.current = NULL;
+    msl__switch(&me->sp, run.caller);
 }
 
 void msl__fail(const void *pc, const char *format, ...) {
@@ -122,10 +105,12 @@ void msl__fail(const void *pc, const char *format, ...) {
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    describe(pc, where, sizeof where);
+    msl__describe(pc, where, sizeof where);
     (void)snprintf(run.report->message, sizeof run.report->message,
                    "%s, threadgroup (%u, %u, %u): %s%s", run.kernel, run.group_at[0],
                    run.group_at[1], run.group_at[2], where, what);
+    /* A fiber goes no further: what it was about to do may well be fatal. */
+    if (run.current != NULL) leave();
 }
 
 static bool has_failed(void) {
@@ -136,12 +121,6 @@ static bool has_failed(void) {
 
 static unsigned number_of(const msl_fiber *fiber) {
     return (unsigned)(fiber - run.fibers);
-}
-
-static void leave(void) {
-    msl_fiber *me = run.current;
-    run.current = NULL;
-    msl__switch(&me->sp, run.caller);
 }
 
 static void wait_for_others(int kind, int operation, int line, const void *pc) {
@@ -482,10 +461,8 @@ static void run_dispatch(msl_build build, const msl_dispatch *dispatch, msl_repo
     if (is_checked) {
         const msl_image *image = &images[build];
         msl__check_begin();
-        msl__check_add(&(msl_region){.data = image->memory,
-                                     .bytes = (size_t)(image->memory_end - image->memory),
-                                     .space = MSL_SPACE_THREADGROUP,
-                                     .index = -1});
+        report->threadgroup_bytes =
+            msl__check_add_arrays(kernel->name, image->memory, image->memory_end);
     }
     bind_arguments(kernel, dispatch, is_checked, buffers, threadgroups);
     if (!has_failed() && take_stacks()) {
@@ -495,7 +472,7 @@ static void run_dispatch(msl_build build, const msl_dispatch *dispatch, msl_repo
         }
         run_grid(build, dispatch, threadgroups);
     }
-    if (is_checked) report->threadgroup_bytes = msl__check_end();
+    if (is_checked) msl__check_end();
     for (int i = 0; i < MSL_THREADGROUPS; i++) free((void *)(uintptr_t)threadgroups[i]);
 }
 

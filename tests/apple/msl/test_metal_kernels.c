@@ -56,23 +56,31 @@ static void test_refusals(void **state) {
     case_end();
 }
 
+/* After a failed case too. */
+static int teardown(void **state) {
+    (void)state;
+    case_end();
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_gemm_shapes),
-        cmocka_unit_test(test_gemm_epilogues),
-        cmocka_unit_test(test_gemm_depth),
-        cmocka_unit_test(test_gemm_real),
-        cmocka_unit_test(test_attention_heads),
-        cmocka_unit_test(test_attention_lengths),
-        cmocka_unit_test(test_attention_bias),
-        cmocka_unit_test(test_attention_window),
-        cmocka_unit_test(test_attention_extremes),
-        cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_pool),
+        cmocka_unit_test_teardown(test_source, teardown),
+        cmocka_unit_test_teardown(test_refusals, teardown),
+        cmocka_unit_test_teardown(test_gemm_shapes, teardown),
+        cmocka_unit_test_teardown(test_gemm_epilogues, teardown),
+        cmocka_unit_test_teardown(test_gemm_depth, teardown),
+        cmocka_unit_test_teardown(test_gemm_same_bits, teardown),
+        cmocka_unit_test_teardown(test_gemm_real, teardown),
+        cmocka_unit_test_teardown(test_attention_heads, teardown),
+        cmocka_unit_test_teardown(test_attention_lengths, teardown),
+        cmocka_unit_test_teardown(test_attention_bias, teardown),
+        cmocka_unit_test_teardown(test_attention_window, teardown),
+        cmocka_unit_test_teardown(test_attention_extremes, teardown),
+        cmocka_unit_test_teardown(test_embed, teardown),
+        cmocka_unit_test_teardown(test_norm, teardown),
+        cmocka_unit_test_teardown(test_rope, teardown),
+        cmocka_unit_test_teardown(test_pool, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
