@@ -133,3 +133,12 @@ void metal_stop(void) {
     tandem__metal_forget();
     assert_int_equal(metal_sim_stop(), 0);
 }
+
+int metal_tear_down(void **state) {
+    (void)state;
+    if (metal_sim_is_on()) {
+        tandem__metal_forget();
+        (void)metal_sim_stop();
+    }
+    return 0;
+}

@@ -28,4 +28,8 @@ void metal_compare(const char *what, const tandem_plan *plan, const tandem_batch
 /* Stops the simulated device; fails on a leak or on misuse. */
 void metal_stop(void);
 
+/* A test's teardown: stops the device that a failed test has left running, so that the next one
+ * begins on a new one. */
+int metal_tear_down(void **state);
+
 #endif

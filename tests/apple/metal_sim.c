@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "metal_sim_internal.h"
 
 metal_sim_options metal_sim;
 
+static bool is_on;
 static int compiles;
 static int buffers_made;
 static _Atomic uint64_t bytes_held;
@@ -19,13 +21,25 @@ static _Atomic uint64_t bytes_held;
 static const objc_sim_class resource_class = {
     .name = "MTLResource", .parent = &objc_sim_nsobject, .is_protocol = true};
 
+/* Bytes after a buffer's end that nobody may write. */
+enum { GUARD = 64, GUARD_BYTE = 0xa5 };
+
 static void drop_buffer(objc_id object) {
     sim_buffer *buffer = objc_sim_data(object);
+    for (size_t i = 0; i < GUARD && !buffer->is_given; i++) {
+        if (buffer->memory[buffer->bytes + i] != GUARD_BYTE) {
+            objc_sim_misuse("a buffer of %zu bytes is written past its end", buffer->bytes);
+            break;
+        }
+    }
     bytes_held -= buffer->bytes;
     if (buffer->deallocator != NULL) {
         void (*call)(objc_block *, void *, objc_uint) =
             (void (*)(objc_block *, void *, objc_uint))buffer->deallocator->invoke;
         call(buffer->deallocator, buffer->memory, buffer->bytes);
+        unsigned char residence = 0;
+        if (mincore(buffer->memory, 1, &residence) == 0)
+            objc_sim_misuse("a deallocator that leaves its memory mapped");
     }
     if (!buffer->is_given) free(buffer->memory);
     free(buffer->written);
@@ -75,8 +89,9 @@ static objc_id device_buffer(objc_id self, objc_sel selector, objc_uint bytes, o
     if (options != 0 && options != PRIVATE) objc_sim_misuse("buffer options %lu", options);
     if (!may_make(bytes)) return NULL;
     sim_buffer made = {.bytes = bytes, .is_private = options == PRIVATE};
-    made.memory = malloc(bytes);
+    made.memory = malloc(bytes + GUARD);
     if (made.memory == NULL) return NULL;
+    memset(made.memory + bytes, GUARD_BYTE, GUARD);
     memset(made.memory, 0xff, bytes);
     if (made.is_private && metal_sim.build == MSL_CHECKED) made.written = calloc(1, bytes);
     return keep_buffer(&made);
@@ -359,9 +374,11 @@ void metal_sim_start(const metal_sim_options *wanted) {
     bytes_held = 0;
     objc_sim_start(&options);
     metal_sim_device_start();
+    is_on = true;
 }
 
 int metal_sim_stop(void) {
+    is_on = false;
     metal_sim_device_stop();
     return objc_sim_stop();
 }
@@ -372,4 +389,8 @@ int metal_sim_compiles(void) {
 
 uint64_t metal_sim_bytes(void) {
     return bytes_held;
+}
+
+bool metal_sim_is_on(void) {
+    return is_on;
 }

@@ -51,6 +51,9 @@ void metal_sim_start(const metal_sim_options *options);
  * see objc_sim_stop. */
 int metal_sim_stop(void);
 
+/* Whether it is started: after a test that failed in the middle. */
+bool metal_sim_is_on(void);
+
 /* From now on. */
 void metal_sim_hang(bool is_hung); /* no batch goes on until it is false again */
 

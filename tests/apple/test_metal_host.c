@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -140,6 +141,7 @@ static void test_hang(void **state) {
     bool is_done = true;
     memset(out, 7, bytes);
     memcpy(before, out, bytes);
+    (void)alarm(60); /* ends a test that waits for the device after all */
     metal_sim_start(&(metal_sim_options){.build = MSL_CHECKED});
     tandem_lane *lane = metal_open(plan, TOKENS_MAX, SEQUENCES_MAX, 2);
     metal_sim_hang(true);
@@ -165,6 +167,7 @@ static void test_hang(void **state) {
     free(got);
     metal->close(lane);
     metal_stop();
+    (void)alarm(0);
     free(out);
     free(before);
     random_batch_free(&batch);
@@ -308,6 +311,7 @@ static void test_failures(void **state) {
         {{.narrow = "attention_32"}, TANDEM_DEVICE, "kernel attention_32 fewer", false},
         {{.narrow = "gemm_16x32"}, TANDEM_DEVICE, "kernel gemm_16x32 fewer", false},
         {{.working_set = 20000}, TANDEM_MEMORY, "this GPU's working set is 20000", false},
+        {{.working_set = 40000}, TANDEM_MEMORY, "this GPU's working set is 40000", false},
         {{.buffer_max = 10000}, TANDEM_MEMORY, "this GPU takes 10000", false},
     };
     (void)state;
@@ -543,22 +547,22 @@ static void test_explain(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_this_system),
-        cmocka_unit_test(test_versions_and_limits),
-        cmocka_unit_test(test_narrow_pipelines),
-        cmocka_unit_test(test_several_in_flight),
-        cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_close_under_way),
-        cmocka_unit_test(test_callers_at_the_same_time),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_without_graphics),
-        cmocka_unit_test(test_failed_batch),
-        cmocka_unit_test(test_fewer_in_flight),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_weights),
-        cmocka_unit_test(test_bad_batches),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_explain),
+        cmocka_unit_test_teardown(test_this_system, metal_tear_down),
+        cmocka_unit_test_teardown(test_versions_and_limits, metal_tear_down),
+        cmocka_unit_test_teardown(test_narrow_pipelines, metal_tear_down),
+        cmocka_unit_test_teardown(test_several_in_flight, metal_tear_down),
+        cmocka_unit_test_teardown(test_hang, metal_tear_down),
+        cmocka_unit_test_teardown(test_close_under_way, metal_tear_down),
+        cmocka_unit_test_teardown(test_callers_at_the_same_time, metal_tear_down),
+        cmocka_unit_test_teardown(test_failures, metal_tear_down),
+        cmocka_unit_test_teardown(test_without_graphics, metal_tear_down),
+        cmocka_unit_test_teardown(test_failed_batch, metal_tear_down),
+        cmocka_unit_test_teardown(test_fewer_in_flight, metal_tear_down),
+        cmocka_unit_test_teardown(test_refusals, metal_tear_down),
+        cmocka_unit_test_teardown(test_bad_weights, metal_tear_down),
+        cmocka_unit_test_teardown(test_bad_batches, metal_tear_down),
+        cmocka_unit_test_teardown(test_memory, metal_tear_down),
+        cmocka_unit_test_teardown(test_explain, metal_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

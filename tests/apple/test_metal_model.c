@@ -140,10 +140,10 @@ static void test_cost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_models),
-        cmocka_unit_test(test_large_batch),
-        cmocka_unit_test(test_families),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test_teardown(test_random_models, metal_tear_down),
+        cmocka_unit_test_teardown(test_large_batch, metal_tear_down),
+        cmocka_unit_test_teardown(test_families, metal_tear_down),
+        cmocka_unit_test_teardown(test_cost, metal_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

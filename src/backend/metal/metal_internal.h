@@ -85,7 +85,7 @@ typedef struct metal_layer {
 } metal_layer;
 
 typedef struct metal_weights {
-    size_t bytes; /* whole pages once opened */
+    size_t bytes; /* whole pages */
     char *memory; /* NULL: only the layout is known */
     objc_id buffer;
     int longest; /* sequence that tables of positions are made for */

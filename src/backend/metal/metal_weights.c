@@ -10,6 +10,7 @@
  * The arena is the device's to free, when the buffer's last user is done: after an abandoned batch
  * that may be long after the lane was closed. */
 #include <math.h>
+#include <unistd.h>
 
 #include "apple/symbols.h"
 #include "backend/metal/metal_internal.h"
@@ -192,7 +193,8 @@ tandem_status tandem__metal_weights_layout(const tandem_plan *plan, int longest,
     weight_walk walk = {plan, weights};
     tandem_packing packing = {.plan = plan, .layer = -1};
     visit_weights(&packing, &walk);
-    weights->bytes = packing.bytes;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    weights->bytes = (packing.bytes + page - 1) / page * page;
     return TANDEM_OK;
 }
 
@@ -259,7 +261,7 @@ tandem_status tandem__metal_weights_open(const tandem_plan *plan, const metal_de
     const size_t expected = weights->bytes;
     TANDEM_TRY(tandem__packing_run(&packing, visit_weights, &walk, &weights->memory,
                                    &weights->bytes, err));
-    TANDEM_ASSERT(packing.bytes == expected);
+    TANDEM_ASSERT(weights->bytes == expected);
     fill_positions(plan, weights);
     return give_arena(device, weights, err);
 }
