@@ -314,21 +314,28 @@ static void bench_rows(const tandem_kernels *kernels) {
     tandem__mem_free_aligned(gamma, HIDDEN * 4);
 }
 
-static double measure_peak(uint32_t flags) {
+/* The operations of some rounds, 0 where the level has no vectors. */
+static double peak_rounds(uint32_t flags) {
+    enum { ROUNDS = 400000 };
 #if TANDEM_ARCH_X86
-    if ((flags & TANDEM_CPU_AVX2) == 0) return 0.0;
+    if ((flags & TANDEM_CPU_AVX512) != 0) return kc_peak_avx512(ROUNDS);
+    if ((flags & TANDEM_CPU_AVX2) != 0) return kc_peak_avx2(ROUNDS);
+#endif
+#if TANDEM_ARCH_ARM64
+    if ((flags & TANDEM_CPU_NEON) != 0) return kc_peak_neon(ROUNDS);
+#endif
+    (void)flags;
+    return 0.0;
+}
+
+static double measure_peak(uint32_t flags) {
     double best = 0.0;
     for (int i = 0; i < 9; i++) {
         const uint64_t start = tandem__clock_ns();
-        const double operations =
-            (flags & TANDEM_CPU_AVX512) != 0 ? kc_peak_avx512(400000) : kc_peak_avx2(400000);
+        const double operations = peak_rounds(flags);
         best = fmax(best, operations / (double)(tandem__clock_ns() - start));
     }
     return best;
-#else
-    (void)flags;
-    return 0.0;
-#endif
 }
 
 static void pin_thread(void) {

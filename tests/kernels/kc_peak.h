@@ -6,5 +6,6 @@
 /* Runs `rounds` rounds and returns the floating-point operations done (a multiply-add is two). */
 double kc_peak_avx2(long rounds);
 double kc_peak_avx512(long rounds);
+double kc_peak_neon(long rounds);
 
 #endif

@@ -159,7 +159,7 @@ static void test_token_ids(void **state) {
     assert_int_equal(c.ask.request.ids[0], 7);
     assert_int_equal(c.ask.request.ids[1], 99);
     route_end(&c);
-    body[sizeof json - 1 + 3] = -1; // negative
+    body[sizeof json - 1 + 3] = (char)0xff; // negative
     route_begin(&c);
     assert_false(ask_binary(&c, INFER, (tandem_str){body, sizeof json - 1 + 8}, length));
     assert_string_equal(c.out.ptr,
