@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/arm.sh --find | --fetch | --build [TARGET...]
+# tools/arm.sh --find | --fetch | --build [TARGET...] | --same-bits
 #
 # tandem for 64-bit Arm on a machine of another kind: cross-compiled into build/arm64 by Debian's
 # gcc, its tests run by qemu (ctest --test-dir build/arm64; QEMU_CPU picks the core). --fetch
 # unpacks Debian's libraries of that architecture into the user's cache, so that the system's own
 # packages stay as they are; --find says whether all that is needed is there; --build makes the
-# tests of the kernels and of whole models, or the targets named.
+# tests of the kernels and of whole models, or the targets named. --same-bits compares the vectors
+# that build/release and build/arm64 compute with the default model, byte by byte.
 set -eu
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tandem/arm64
@@ -48,6 +49,7 @@ fetch() {
 }
 
 build() {
+    find_all || { echo "something is missing: run tools/setup.sh test" >&2 && exit 1; }
     if ! grep -qsxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" build/arm64/CMakeCache.txt; then
         rm -rf build/arm64
         cmake -S . -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \
@@ -58,16 +60,36 @@ build() {
     cmake --build build/arm64 --target "$@"
 }
 
+same_bits() {
+    local mode
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    grep . tests/golden/minilm/texts.txt | head -n 8 >"$folder/texts"
+    build tandem_cli
+    for mode in f32 f16 i8; do
+        set -- embed --lane cpu --dtype "$mode" --file "$folder/texts" --format f32 --quiet
+        if ! build/release/tandem "$@" --output "$folder/here"; then
+            [ $mode = i8 ] || return 1
+            echo "i8: not on this processor"
+            continue
+        fi
+        QEMU_CPU=max qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm64/tandem "$@" \
+            --output "$folder/there"
+        cmp "$folder/here" "$folder/there"
+        echo "$mode: the same bits"
+    done
+}
+
 case ${1-} in
 --find) find_all ;;
 --fetch) find_all || fetch ;;
 --build)
     shift
-    find_all || { echo "something is missing: run tools/setup.sh test" >&2 && exit 1; }
     build "$@"
     ;;
+--same-bits) same_bits ;;
 *)
-    echo "usage: tools/arm.sh --find | --fetch | --build [TARGET...]" >&2
+    echo "usage: tools/arm.sh --find | --fetch | --build [TARGET...] | --same-bits" >&2
     exit 2
     ;;
 esac

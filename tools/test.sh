@@ -152,6 +152,13 @@ if [ "$(uname -sm)" = "Linux x86_64" ] && step "build for 64-bit Arm" tools/arm.
     on_arm='^(kernelcheck_[a-z0-9]*|test_(golden.*|families|lm|heads|flags|lanes|base_file))$'
     QEMU_CPU=max suite "64-bit Arm, every extension" arm64 -R "$on_arm"
     QEMU_CPU=cortex-a57 suite "64-bit Arm, no extension" arm64 -R "$on_arm" -E 'minilm|lanes'
+    if [ "$mode" = --all ]; then
+        step "same bits on 64-bit Arm" tools/arm.sh --same-bits
+        # The others but those against the clock, which emulation has another one of.
+        step "build all for 64-bit Arm" tools/arm.sh --build all &&
+            QEMU_CPU=max suite "64-bit Arm, the other units" arm64 -R '^test_' -LE 'long|script' \
+                -E "$on_arm|^test_(text_regex|simulate)\$"
+    fi
 fi
 
 step "build by clang" tools/build.sh clang && suite "by clang" clang -L fast -LE long
