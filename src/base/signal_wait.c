@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sigtimedwait where the system has it. macOS has only sigwait, which cannot give up: what is
- * pending is looked at a hundred times a second. */
+/* sigtimedwait where the system has it. macOS has only sigwait, which cannot give up: where it has
+ * to, what is pending is looked at a hundred times a second. */
 #include "base/signal_wait.h"
 
 #include <time.h>
@@ -24,8 +24,10 @@ static int take_pending(const sigset_t *signals) {
 
 int tandem__signal_wait(const sigset_t *signals, uint64_t until_ns) {
     const struct timespec look = {.tv_nsec = LOOK_NS};
+    int number = 0;
+    if (until_ns == UINT64_MAX) return sigwait(signals, &number) == 0 ? number : 0;
     for (;;) {
-        const int number = take_pending(signals);
+        number = take_pending(signals);
         if (number != 0 || tandem__clock_ns() >= until_ns) return number;
         (void)nanosleep(&look, NULL);
     }
