@@ -123,6 +123,26 @@ finish() {
     exit
 }
 
+# What later steps build is built ahead, by what the tests leave of the processors while they wait
+# for servers and clients (nice 19): the step finds its work done, or does it. One after the other
+# and in the order of the steps.
+ahead() {
+    local preset
+    [ "$(uname -sm)" != "Linux x86_64" ] || tools/arm.sh --build
+    : >"$logs/ahead_arm"
+    for preset in clang dev tsan fuzz coverage; do
+        tools/build.sh "$preset"
+        : >"$logs/ahead_$preset"
+    done
+    [ "$(uname -s)" != Linux ] || tools/macho.sh
+    : >"$logs/ahead_macho"
+}
+
+# await NAME: until it is built, or building has ended; two may not build in one folder.
+await() {
+    while [ ! -e "$logs/ahead_$1" ] && kill -0 "$ahead" 2>/dev/null; do sleep 0.1; done
+}
+
 # Processors this process may use.
 jobs=$( (nproc || sysctl -n hw.ncpu || echo 2) 2>/dev/null | head -n 1)
 
@@ -134,6 +154,16 @@ if [ "$mode" = --fast ]; then
     suite "release" release -L fast
     finish
 fi
+rm -f "$logs"/ahead_*
+set -m # a group of its own, to be ended as one
+(
+    renice -n 19 "$BASHPID"
+    ahead
+) >"$logs/ahead.log" 2>&1 </dev/null &
+ahead=$!
+set +m
+trap 'kill -- "-$ahead" 2>/dev/null' EXIT
+
 if [ "$mode" = --all ]; then
     suite "release, all" release
 else
@@ -148,6 +178,7 @@ done
 
 # The kernels of 64-bit Arm and whole models through them, on an emulated core with all that there
 # is and on one without extensions. On an Arm the suites above have done it.
+await arm
 if [ "$(uname -sm)" = "Linux x86_64" ] && step "build for 64-bit Arm" tools/arm.sh --build; then
     on_arm='^(kernelcheck_[a-z0-9]*|test_(golden.*|families|lm|heads|flags|lanes|base_file))$'
     QEMU_CPU=max suite "64-bit Arm, every extension" arm64 -R "$on_arm"
@@ -161,17 +192,21 @@ if [ "$(uname -sm)" = "Linux x86_64" ] && step "build for 64-bit Arm" tools/arm.
     fi
 fi
 
+await clang
 step "build by clang" tools/build.sh clang && suite "by clang" clang -L fast -LE long
 # The server under sanitizers is judged by the clients that it has: fewer of schemathesis' requests.
 export SCHEMATHESIS_EXAMPLES=3
+await dev
 if step "build with asan and ubsan" tools/build.sh dev; then
     suite "asan and ubsan" dev -LE 'long|script'
     suite "clients, asan and ubsan" dev -L clients
 fi
+await tsan
 if step "build with tsan" tools/build.sh tsan; then
     suite "tsan" tsan -L threads
     suite "clients, tsan" tsan -L clients
 fi
+await fuzz
 if step "build fuzz targets" tools/build.sh fuzz; then
     # Two at a time, each with a line of its own.
     while read -r state name note; do
@@ -180,9 +215,11 @@ if step "build fuzz targets" tools/build.sh fuzz; then
         [ "$state" = ok ] || [ ! -f "$logs/$name.log" ] || show "$logs/$name.log"
     done < <(tools/fuzz.sh --report "$logs" "$seconds_each" </dev/null)
 fi
+await coverage
 step "coverage of the parsers" tools/fuzz_coverage.sh
 [ "$mode" != --all ] || step "planted faults" tools/mutants.sh
 if [ "$(uname -s)" = Linux ]; then
+    await macho
     step "for macOS, arm64" tools/macho.sh arm64
     step "for macOS, x86_64" tools/macho.sh x86_64
 fi
