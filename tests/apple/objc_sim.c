@@ -133,6 +133,9 @@ static void free_data(objc_id object) {
     if (object->class->drop != NULL && object->is_initialised) object->class->drop(object);
     free(object->data);
     object->data = NULL;
+    /* Whoever takes the lock after this knows that it is done. */
+    (void)pthread_mutex_lock(&lock);
+    (void)pthread_mutex_unlock(&lock);
 }
 
 objc_id objc_sim_retain(objc_id object) {

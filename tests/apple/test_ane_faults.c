@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can go wrong with the lane `ane`: at open, in a prediction, on the disk, with the model, and
  * in time. Every message carries the system's own words. */
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -272,6 +274,29 @@ static void read_line(const char *command, char *line, size_t size) {
     assert_int_equal(pclose(pipe), 0);
 }
 
+/* What was not used for two months goes when something new comes; what was used stays. */
+static void old_models_are_removed(void **state) {
+    fixture *f = *state;
+    const struct timespec long_ago[2] = {{.tv_sec = 1600000000}, {.tv_sec = 1600000000}};
+    char command[600];
+    char line[512];
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS));
+    (void)snprintf(command, sizeof command, "find %s -name files", rig_cache);
+    read_line(command, line, sizeof line);
+    assert_int_equal(utimensat(AT_FDCWD, line, long_ago, 0), 0);
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS)); /* used now */
+    coreml_sim_set_build("23B74");
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS));
+    assert_int_equal(access(line, F_OK), 0);
+    assert_int_equal(utimensat(AT_FDCWD, line, long_ago, 0), 0);
+    coreml_sim_set_build("23C71");
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS));
+    assert_int_equal(access(line, F_OK), -1);
+    coreml_sim_set_build("23B74");
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS));
+    assert_int_equal(coreml_sim_count().compiled, 9);
+}
+
 /* A byte changed, a file gone, a file more: the models are made again. */
 static void broken_models_are_made_again(void **state) {
     static const char *const damages[] = {
@@ -486,6 +511,7 @@ static void closing_does_not_wait_for_ever(void **state) {
     coreml_sim_set_faults(&(coreml_sim_faults){.is_hanging = false});
     while (objc_sim_live("MLModel") > 0) (void)usleep(1000);
     (void)usleep(100000); /* and then its memory */
+    assert_int_equal(objc_sim_live(NULL), 0);
 }
 
 static void open_tickets_are_abandoned_at_close(void **state) {
@@ -555,6 +581,7 @@ int main(void) {
         TEST(every_view_is_given_back),
         TEST(memory_runs_out_at_open),
         TEST(compiled_models_are_kept),
+        TEST(old_models_are_removed),
         TEST(broken_models_are_made_again),
         TEST(models_that_do_not_load_are_made_again),
         TEST(a_cache_that_cannot_be_written_is_named),

@@ -9,13 +9,17 @@
  * so that one that is there was whole once; `files` says whether it still is. The hash is of a
  * file's ends alone, half a megabyte each: whole weights would be read at every start.
  *
+ * What nobody has used for KEPT_S is removed when something new is made: an update of the system
+ * leaves all that was there before it behind.
+ *
  * Rejected: keeping the packages, which Core ML would compile at every start (seconds). */
 #include <dirent.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/coreml/ane_internal.h"
@@ -27,6 +31,7 @@
 #define LIST_FILE      "files"
 #define LIST_BYTES_MAX (1 << 20)
 #define END_BYTES      (512 << 10)
+#define KEPT_S         (60 * 24 * 3600) /* two months */
 
 static tandem_status cache_folder(char *folder, tandem_error *err) {
     char caches[TANDEM_PATH_MAX];
@@ -186,6 +191,36 @@ static tandem_status put_in_place(const ane_model *model, const char *beside, co
     return tandem__fail_errno(err, folder, "cannot rename");
 }
 
+/* Notes that the models are used. */
+static void touch(const char *folder) {
+    char list[TANDEM_PATH_MAX];
+    if (tandem__path_join(folder, LIST_FILE, list, NULL) == TANDEM_OK)
+        (void)utimensat(AT_FDCWD, list, NULL, 0);
+}
+
+/* When a folder was last used; one that was never finished, when it was begun. */
+static time_t used_at(const char *folder) {
+    char list[TANDEM_PATH_MAX];
+    struct stat info;
+    if (tandem__path_join(folder, LIST_FILE, list, NULL) == TANDEM_OK && stat(list, &info) == 0)
+        return info.st_mtime;
+    return stat(folder, &info) == 0 ? info.st_mtime : time(NULL);
+}
+
+/* Removes what has not been used for long. What cannot be is left. */
+static void sweep(const char *cache) {
+    char folder[TANDEM_PATH_MAX];
+    int count = 0;
+    char(*names)[ENTRY_NAME] = tandem__mem_calloc(ENTRIES_MAX, sizeof *names);
+    if (names == NULL) return;
+    (void)list_folder(cache, names, &count, NULL);
+    for (int i = 0; i < count; i++) {
+        if (tandem__path_join(cache, names[i], folder, NULL) != TANDEM_OK) continue;
+        if (time(NULL) - used_at(folder) > KEPT_S) (void)tandem__package_remove(folder, NULL);
+    }
+    tandem__mem_free(names);
+}
+
 tandem_status tandem__ane_cache_open(const ane_model *model, const char *build, char *folder,
                                      bool *is_new, tandem_error *err) {
     char cache[TANDEM_PATH_MAX];
@@ -196,12 +231,16 @@ tandem_status tandem__ane_cache_open(const ane_model *model, const char *build, 
     TANDEM_TRY(tandem__ane_packages_key(model, build, key, err));
     TANDEM_TRY(tandem__path_join(cache, key, folder, err));
     *is_new = !is_whole(model, folder);
-    if (!*is_new) return TANDEM_OK;
+    if (!*is_new) {
+        touch(folder);
+        return TANDEM_OK;
+    }
     (void)snprintf(part, sizeof part, "%s.%ld.part", key, (long)getpid());
     TANDEM_TRY(tandem__path_join(cache, part, beside, err));
     tandem_status status = build_in(model, beside, err);
     if (status == TANDEM_OK) status = put_in_place(model, beside, folder, err);
     if (status != TANDEM_OK) (void)tandem__package_remove(beside, NULL);
+    sweep(cache);
     return status;
 }
 

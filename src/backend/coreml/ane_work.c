@@ -10,6 +10,7 @@
  * zeros has no variance to be divided by), and the mask hides them as keys. */
 #include <string.h>
 
+#include "apple/system.h"
 #include "backend/coreml/ane_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -111,6 +112,7 @@ static void close_nets(ane_worker *worker) {
 static void *run_worker(void *context) {
     ane_worker *worker = context;
     ane_lane *lane = worker->lane;
+    tandem__system_thread(SYSTEM_THREAD_COMPUTE);
     (void)pthread_mutex_lock(&lane->lock);
     while (!lane->is_closing) {
         ane_job *job = find_work(lane);
