@@ -138,12 +138,37 @@ static void test_cost(void **state) {
     random_plan_free(made);
 }
 
+static void count_step(void *context, const char *op, const char *where, const char *how) {
+    int *steps = context;
+    ++*steps;
+    assert_true(op[0] != '\0' && where[0] != '\0' && how[0] != '\0');
+    if (*steps == 1) assert_string_equal(op, "embeddings");
+    if (*steps != 2) return;
+    assert_string_equal(op, "query, key, value 48 x 16");
+    assert_string_equal(where, "GPU");
+    assert_string_equal(how, "gemm_32x32, 8 threadgroups of 128 for 100 tokens");
+}
+
+static void test_explain(void **state) {
+    (void)state;
+    random_plan *made = random_plan_make(&metal_shapes[0], 42);
+    int steps = 0;
+    metal_sim_start(&(metal_sim_options){.build = MSL_FAST});
+    tandem_lane *lane = metal_open(&made->plan, 120, 8, 1);
+    tandem__backend_metal.explain(lane, count_step, &steps);
+    assert_true(steps >= 1 + 7); /* and what follows the pooling */
+    tandem__backend_metal.close(lane);
+    metal_stop();
+    random_plan_free(made);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_random_models, metal_tear_down),
         cmocka_unit_test_teardown(test_large_batch, metal_tear_down),
         cmocka_unit_test_teardown(test_families, metal_tear_down),
         cmocka_unit_test_teardown(test_cost, metal_tear_down),
+        cmocka_unit_test_teardown(test_explain, metal_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,7 @@ typedef enum slot_state { SLOT_FREE = 0, SLOT_BUSY = 1, SLOT_LEFT = 2 } slot_sta
 
 typedef struct metal_slot {
     slot_state state;
+    int users; /* threads that look at its work now; it is taken by no batch until they are gone */
     tandem_ticket ticket;
     metal_work work;
     tandem_batch batch; /* its arrays are the caller's */
@@ -172,6 +173,7 @@ static metal_slot *take_slot(metal_lane *lane) {
     for (int i = 0; i < lane->capabilities.in_flight_max; i++) {
         metal_slot *slot = &lane->slots[i];
         tandem_error ignored = {0};
+        if (slot->users > 0) continue;
         if (slot->state == SLOT_LEFT && tandem__metal_work_wait(&slot->work, 0)) {
             (void)!tandem__metal_work_end(&slot->work, &ignored);
             slot->state = SLOT_FREE;
@@ -185,16 +187,27 @@ static metal_slot *take_slot(metal_lane *lane) {
     return NULL;
 }
 
-/* NULL for a ticket that is finished or left. */
+/* Under the lock; NULL for a ticket that is finished or left. */
 static metal_slot *find_slot(metal_lane *lane, tandem_ticket ticket) {
-    metal_slot *found = NULL;
-    (void)pthread_mutex_lock(&lane->lock);
     for (int i = 0; i < SLOTS_MAX; i++) {
         metal_slot *slot = &lane->slots[i];
-        if (slot->state == SLOT_BUSY && slot->ticket == ticket) found = slot;
+        if (slot->state == SLOT_BUSY && slot->ticket == ticket) return slot;
     }
+    return NULL;
+}
+
+static metal_slot *use_slot(metal_lane *lane, tandem_ticket ticket) {
+    (void)pthread_mutex_lock(&lane->lock);
+    metal_slot *slot = find_slot(lane, ticket);
+    if (slot != NULL) slot->users++;
     (void)pthread_mutex_unlock(&lane->lock);
-    return found;
+    return slot;
+}
+
+static void leave_slot(metal_lane *lane, metal_slot *slot) {
+    (void)pthread_mutex_lock(&lane->lock);
+    slot->users--;
+    (void)pthread_mutex_unlock(&lane->lock);
 }
 
 static tandem_status check_output(const tandem_plan *plan, tandem_output output,
@@ -263,44 +276,60 @@ static void write_output(const metal_lane *lane, const metal_slot *slot) {
                           slot->out);
 }
 
+static tandem_status fail_left(tandem_ticket ticket, tandem_error *err) {
+    return TANDEM_FAIL(err, CANCELLED, "batch %llu is finished or was given up",
+                       (unsigned long long)ticket);
+}
+
 /* The batch is done on the device: its result, or its error; the slot is free after it. */
-static tandem_status finish_slot(metal_lane *lane, metal_slot *slot, tandem_error *err) {
+static tandem_status finish_slot(metal_lane *lane, metal_slot *slot, tandem_ticket ticket,
+                                 tandem_error *err) {
     (void)pthread_mutex_lock(&lane->finishing);
-    const tandem_status status = tandem__metal_work_end(&slot->work, err);
-    if (status == TANDEM_OK) write_output(lane, slot);
     (void)pthread_mutex_lock(&lane->lock);
-    slot->state = SLOT_FREE;
+    const bool is_there = find_slot(lane, ticket) == slot;
     (void)pthread_mutex_unlock(&lane->lock);
+    tandem_status status = TANDEM_OK;
+    if (is_there) {
+        status = tandem__metal_work_end(&slot->work, err);
+        if (status == TANDEM_OK) write_output(lane, slot);
+        (void)pthread_mutex_lock(&lane->lock);
+        slot->state = SLOT_FREE;
+        (void)pthread_mutex_unlock(&lane->lock);
+    }
     (void)pthread_mutex_unlock(&lane->finishing);
-    return status;
+    return is_there ? status : fail_left(ticket, err);
 }
 
 static tandem_status wait_ticket(tandem_lane *opaque, tandem_ticket ticket, uint64_t timeout_ns,
                                  tandem_error *err) {
     metal_lane *lane = (metal_lane *)(void *)opaque;
-    metal_slot *slot = find_slot(lane, ticket);
-    TANDEM_ASSERT(slot != NULL);
-    if (!tandem__metal_work_wait(&slot->work, timeout_ns)) {
-        return TANDEM_FAIL(err, TIMEOUT, "the GPU is not done after %llu ms",
-                           (unsigned long long)(timeout_ns / 1000000));
-    }
-    return finish_slot(lane, slot, err);
+    metal_slot *slot = use_slot(lane, ticket);
+    if (slot == NULL) return fail_left(ticket, err);
+    const bool is_done = tandem__metal_work_wait(&slot->work, timeout_ns);
+    const tandem_status status =
+        is_done ? finish_slot(lane, slot, ticket, err)
+                : TANDEM_FAIL(err, TIMEOUT, "the GPU is not done after %llu ms",
+                              (unsigned long long)(timeout_ns / 1000000));
+    leave_slot(lane, slot);
+    return status;
 }
 
 static tandem_status poll_ticket(tandem_lane *opaque, tandem_ticket ticket, bool *is_done,
                                  tandem_error *err) {
     metal_lane *lane = (metal_lane *)(void *)opaque;
-    metal_slot *slot = find_slot(lane, ticket);
-    TANDEM_ASSERT(slot != NULL);
+    metal_slot *slot = use_slot(lane, ticket);
+    if (slot == NULL) return fail_left(ticket, err);
     *is_done = tandem__metal_work_wait(&slot->work, 0);
-    return *is_done ? finish_slot(lane, slot, err) : TANDEM_OK;
+    const tandem_status status = *is_done ? finish_slot(lane, slot, ticket, err) : TANDEM_OK;
+    leave_slot(lane, slot);
+    return status;
 }
 
 static void abandon(tandem_lane *opaque, tandem_ticket ticket) {
     metal_lane *lane = (metal_lane *)(void *)opaque;
     (void)pthread_mutex_lock(&lane->finishing);
-    metal_slot *slot = find_slot(lane, ticket);
     (void)pthread_mutex_lock(&lane->lock);
+    metal_slot *slot = find_slot(lane, ticket);
     if (slot != NULL) slot->state = SLOT_LEFT;
     (void)pthread_mutex_unlock(&lane->lock);
     (void)pthread_mutex_unlock(&lane->finishing);
