@@ -9,7 +9,7 @@
 
 #include "apple/msl/metal_cases.h"
 
-enum { SEQUENCES_MAX = 6, BLOCKS_MAX = 16 };
+enum { SEQUENCES_MAX = 6, BLOCKS_MAX = 64 };
 
 typedef struct attention_case {
     int heads;
@@ -112,7 +112,9 @@ static uint32_t make_blocks(msl_buffer *to, const int *lengths) {
     return count;
 }
 
-static void run_attention(const attention_case *at) {
+typedef void attention_check(msl_dispatch *, const case_expectation *, const char *);
+
+static void run_attention(const attention_case *at, attention_check *check) {
     const int inner = at->heads * at->head_dim;
     int tokens = 0;
     int longest = 0;
@@ -154,7 +156,7 @@ static void run_attention(const attention_case *at) {
     char what[120];
     (void)snprintf(what, sizeof what, "%d heads of %d, %d tokens, first %d, window %d, reach %d",
                    at->heads, at->head_dim, tokens, at->lengths[0], at->window, at->bias_reach);
-    case_check(&dispatch, &expected, what);
+    check(&dispatch, &expected, what);
     case_end();
 }
 
@@ -162,7 +164,7 @@ static void run_all(const attention_case *cases, size_t count) {
     for (size_t i = 0; i < count; i++) {
         attention_case at = cases[i];
         if (at.size == 0.0f) at.size = 2.0f;
-        run_attention(&at);
+        run_attention(&at, case_check);
     }
 }
 #define RUN_ALL(cases) run_all(cases, sizeof(cases) / sizeof((cases)[0]))
@@ -226,4 +228,29 @@ void test_attention_extremes(void **state) {
         {.heads = 1, .head_dim = 32, .lengths = {50}, .size = 0.001f},
     };
     RUN_ALL(cases);
+}
+
+/* Texts as long as models take, several in a batch. */
+void test_attention_real(void **state) {
+    (void)state;
+    const attention_case cases[] = {
+        {.heads = 2, .head_dim = 32, .lengths = {512, 77, 1}, .size = 2.0f},
+        {.heads = 1, .head_dim = 64, .lengths = {300, 512}, .window = 128, .size = 2.0f},
+        {.heads = 1, .head_dim = 64, .lengths = {384}, .bias_reach = 128, .size = 2.0f},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        run_attention(&cases[i], case_check_fast);
+}
+
+void test_attention_random(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 40; i++) {
+        attention_case at = {.heads = 1 + case_random(i, 0, 3), .size = 2.0f};
+        at.head_dim = 8 * (1 + case_random(i, 1, 16));
+        const int sequences = 1 + case_random(i, 2, 4);
+        for (int b = 0; b < sequences; b++) at.lengths[b] = 1 + case_random(i, 3 + b, 80);
+        if (i % 3 == 1) at.window = 1 + case_random(i, 10, 50);
+        if (i % 4 == 2) at.bias_reach = 1 + case_random(i, 11, 90);
+        run_attention(&at, case_check);
+    }
 }

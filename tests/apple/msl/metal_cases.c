@@ -42,6 +42,18 @@ static float random_between(float low, float high) {
     return low + (high - low) * ((float)next_random() / 0x1p24f);
 }
 
+int case_random(uint32_t seed, int index, int bound) {
+    uint32_t x = (seed * 64u + (uint32_t)index) * 0x9E3779B9u;
+    x = (x ^ x >> 15) * 0x85EBCA6Bu;
+    return (int)((x ^ x >> 13) % (uint32_t)bound);
+}
+
+int case_teardown(void **state) {
+    (void)state;
+    case_end();
+    return 0;
+}
+
 float *case_floats(msl_buffer *to, size_t count, float low, float high) {
     *to = (msl_buffer){.data = case_memory(count * 4), .bytes = count * 4};
     float *values = to->data;

@@ -31,6 +31,9 @@ void case_end(void);
 /* Random numbers begin anew. */
 void case_restart(void);
 
+/* Below `bound`; number `index` of case `seed`. */
+int case_random(uint32_t seed, int index, int bound);
+
 /* An argument's struct, copied. */
 void case_args(msl_buffer *to, const void *args, size_t bytes);
 
@@ -60,16 +63,22 @@ void case_tile(const char *kernel, int *tile_m, int *tile_n);
 
 uint32_t case_groups(int count, int tile);
 
+/* For cmocka: case_end after a failed case too. */
+int case_teardown(void **state);
+
 void test_gemm_shapes(void **state);
 void test_gemm_epilogues(void **state);
 void test_gemm_depth(void **state);
 void test_gemm_same_bits(void **state);
+void test_gemm_random(void **state);
 void test_gemm_real(void **state);
 void test_attention_heads(void **state);
 void test_attention_lengths(void **state);
 void test_attention_bias(void **state);
 void test_attention_window(void **state);
 void test_attention_extremes(void **state);
+void test_attention_real(void **state);
+void test_attention_random(void **state);
 void test_embed(void **state);
 void test_norm(void **state);
 void test_rope(void **state);

@@ -236,3 +236,20 @@ void test_gemm_real(void **state) {
         run_gemm(gemms[i % GEMMS], &at, case_check_fast);
     }
 }
+
+void test_gemm_random(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 60; i++) {
+        const gemm_case at = {.m = 1 + case_random(i, 0, 90),
+                              .n = 1 + case_random(i, 1, 140),
+                              .k = 8 * (1 + case_random(i, 2, 20)),
+                              .lda_more = 4 * case_random(i, 3, 3),
+                              .ldc_more = case_random(i, 4, 5),
+                              .has_bias = case_random(i, 5, 2),
+                              .activation = case_random(i, 6, TANDEM_ACTIVATION_TANH + 1),
+                              .other = case_random(i, 7, METAL_OTHER_MULTIPLY + 1),
+                              .low = -1.0f,
+                              .high = 1.0f};
+        run_gemm(gemms[i % GEMMS], &at, case_check);
+    }
+}

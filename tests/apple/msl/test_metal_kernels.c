@@ -56,31 +56,25 @@ static void test_refusals(void **state) {
     case_end();
 }
 
-/* After a failed case too. */
-static int teardown(void **state) {
-    (void)state;
-    case_end();
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_source, teardown),
-        cmocka_unit_test_teardown(test_refusals, teardown),
-        cmocka_unit_test_teardown(test_gemm_shapes, teardown),
-        cmocka_unit_test_teardown(test_gemm_epilogues, teardown),
-        cmocka_unit_test_teardown(test_gemm_depth, teardown),
-        cmocka_unit_test_teardown(test_gemm_same_bits, teardown),
-        cmocka_unit_test_teardown(test_gemm_real, teardown),
-        cmocka_unit_test_teardown(test_attention_heads, teardown),
-        cmocka_unit_test_teardown(test_attention_lengths, teardown),
-        cmocka_unit_test_teardown(test_attention_bias, teardown),
-        cmocka_unit_test_teardown(test_attention_window, teardown),
-        cmocka_unit_test_teardown(test_attention_extremes, teardown),
-        cmocka_unit_test_teardown(test_embed, teardown),
-        cmocka_unit_test_teardown(test_norm, teardown),
-        cmocka_unit_test_teardown(test_rope, teardown),
-        cmocka_unit_test_teardown(test_pool, teardown),
+        cmocka_unit_test_teardown(test_source, case_teardown),
+        cmocka_unit_test_teardown(test_refusals, case_teardown),
+        cmocka_unit_test_teardown(test_gemm_shapes, case_teardown),
+        cmocka_unit_test_teardown(test_gemm_epilogues, case_teardown),
+        cmocka_unit_test_teardown(test_gemm_depth, case_teardown),
+        cmocka_unit_test_teardown(test_gemm_same_bits, case_teardown),
+        cmocka_unit_test_teardown(test_gemm_real, case_teardown),
+        cmocka_unit_test_teardown(test_attention_heads, case_teardown),
+        cmocka_unit_test_teardown(test_attention_lengths, case_teardown),
+        cmocka_unit_test_teardown(test_attention_bias, case_teardown),
+        cmocka_unit_test_teardown(test_attention_window, case_teardown),
+        cmocka_unit_test_teardown(test_attention_extremes, case_teardown),
+        cmocka_unit_test_teardown(test_attention_real, case_teardown),
+        cmocka_unit_test_teardown(test_embed, case_teardown),
+        cmocka_unit_test_teardown(test_norm, case_teardown),
+        cmocka_unit_test_teardown(test_rope, case_teardown),
+        cmocka_unit_test_teardown(test_pool, case_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
