@@ -141,7 +141,7 @@ static void test_hang(void **state) {
     bool is_done = true;
     memset(out, 7, bytes);
     memcpy(before, out, bytes);
-    (void)alarm(60); /* ends a test that waits for the device after all */
+    (void)alarm(30); /* ends a test that waits for the device after all */
     metal_sim_start(&(metal_sim_options){.build = MSL_CHECKED});
     tandem_lane *lane = metal_open(plan, TOKENS_MAX, SEQUENCES_MAX, 2);
     metal_sim_hang(true);
