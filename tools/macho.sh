@@ -106,6 +106,8 @@ build() {
             -DYAJL_INCLUDE_DIR="$yajl_folder/include" \
             -DTANDEM_TESTS=OFF -DTANDEM_SERVER=OFF -DTANDEM_HUB=OFF
     fi
+    "$zig" cc -target "$target" -std=gnu11 -Wall -Wextra -Werror -I src -I include \
+        -c tests/apple/libsystem_types.c -o "$folder/libsystem_types.o"
     rm -f "$folder/tandem" "$folder"/libtandem.*
     cmake --build "$folder"
 }
