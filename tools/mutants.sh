@@ -163,7 +163,7 @@ names=" $(for list in "${lists[@]}"; do basename "$list" .list; done | tr '\n' '
         /^[0-9]/ { next }
         !index(names, " " $1 " ")' $result
     sort "$scratch"/done* | awk -F $'\037' '{
-        printf "%-8s %-30s %-40s %-20s %s%s\n", $1, $2, $3, $4, $5,
+        printf "%-8s %-48s %-42s %-20s %s%s\n", $1, $2, $3, $4, $5,
             $5 ~ /^killed/ || $6 == "" ? "" : "; " $6 }'
 } | sort >"$scratch/lines"
 totals=$(awk '
