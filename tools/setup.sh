@@ -136,6 +136,7 @@ cross compiler for 64-bit Arm|probe_cross_gcc|gcc-aarch64-linux-gnu libc6-dev-ar
 qemu (tests on an emulated Arm)|probe_qemu|qemu-user|
 libraries for 64-bit Arm|probe_arm|+arm|
 patch (source of yajl for macOS)|has patch|patch|
+xz (source of yajl for macOS)|has xz|xz-utils|
 zig and the source of yajl (builds for macOS)|probe_macho|+macho|
 Chromium (test of the dashboard)|probe_chromium|chromium-headless-shell|chromium
 promtool (test of the alert rules)|probe_promtool|+promtool|prometheus
