@@ -14,6 +14,7 @@
 
 #define COUNT(array)    (int)(sizeof(array) / sizeof(array)[0])
 #define BLOCK_IS_GLOBAL (1 << 28)
+#define RELEASE_US      20000 /* from the handler's return to _Block_release */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int plans; /* threads that make one; under the lock */
@@ -101,6 +102,9 @@ static void *run_plan(void *context) {
     objc_id error =
         plan == NULL ? objc_sim_error(1, now.plan_error == NULL ? text : now.plan_error) : NULL;
     ((void (*)(objc_block *, objc_id, objc_id))job->handler->invoke)(job->handler, plan, error);
+    (void)usleep(RELEASE_US);
+    if (job->handler->flags != BLOCK_IS_GLOBAL)
+        objc_sim_misuse("MLComputePlan: the handler was freed before it was let go of");
     tandem__objc.pool_pop(pool);
     free(job);
     (void)pthread_mutex_lock(&lock);

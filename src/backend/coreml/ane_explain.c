@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where Core ML runs each operation, as its compute plan says (macOS 14.4): counted by operation
  * and device, since a program has hundreds. The plan comes by a completion handler, a block that is
- * made by hand; it lies on the heap and is left there if Core ML does not call back in time. */
+ * made by hand. Core ML reads the block's flags once more when it lets go of it, after the call has
+ * returned: so a block is never freed, but used again for the next plan. One that was not called in
+ * time is left to Core ML. */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +26,11 @@ typedef struct plan_request {
     bool is_done;
     objc_id plan; /* retained */
     tandem_error err;
+    struct plan_request *next; /* of those that wait to be used again */
 } plan_request;
+
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static plan_request *spare; /* under its lock */
 
 /* Operations of one type on one device. */
 typedef struct plan_group {
@@ -44,8 +50,29 @@ static void plan_is_there(plan_request *request, objc_id plan, objc_id error) {
     (void)pthread_mutex_unlock(&request->lock);
 }
 
+static plan_request *take_spare(void) {
+    (void)pthread_mutex_lock(&spare_lock);
+    plan_request *request = spare;
+    if (request != NULL) spare = request->next;
+    (void)pthread_mutex_unlock(&spare_lock);
+    if (request == NULL) return NULL;
+    request->is_done = false;
+    request->plan = NULL;
+    request->err = (tandem_error){.status = TANDEM_OK};
+    return request;
+}
+
+static void put_spare(plan_request *request) {
+    (void)pthread_mutex_lock(&spare_lock);
+    request->next = spare;
+    spare = request;
+    (void)pthread_mutex_unlock(&spare_lock);
+}
+
 static plan_request *make_request(void) {
-    plan_request *request = tandem__mem_calloc(1, sizeof *request);
+    plan_request *request = take_spare();
+    if (request != NULL) return request;
+    request = tandem__mem_calloc(1, sizeof *request);
     if (request != NULL && !tandem__cond_init(&request->done)) {
         tandem__mem_free(request);
         return NULL;
@@ -57,12 +84,6 @@ static plan_request *make_request(void) {
                                   .invoke = (void (*)(void))plan_is_there,
                                   .layout = &layout};
     return request;
-}
-
-static void free_request(plan_request *request) {
-    (void)pthread_cond_destroy(&request->done);
-    (void)pthread_mutex_destroy(&request->lock);
-    tandem__mem_free(request);
 }
 
 /* The plan, the caller's to release; NULL with the reason in `err`. */
@@ -89,7 +110,7 @@ static objc_id load_plan(const char *path, tandem_error *err) {
     }
     objc_id plan = request->plan;
     if (plan == NULL) *err = request->err;
-    free_request(request);
+    put_spare(request);
     return plan;
 }
 
