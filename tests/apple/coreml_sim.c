@@ -384,11 +384,14 @@ static objc_id spread(const mil_run_feature *feature, const uint16_t *numbers) {
     return objc_sim_autorelease(made);
 }
 
-static objc_id give(const mil_run_feature *feature, objc_id backings, const uint16_t *numbers,
+static objc_id give(const mil_run_feature *feature, objc_id backings, uint16_t *numbers,
                     const coreml_sim_faults *now) {
     objc_id backing = objc_sim_get(backings, feature->name);
     if (!is_feature(feature, backing)) return NULL;
     array *it = objc_sim_data(backing);
+    const long length = feature->shape[3];
+    const bool is_wrong = now->wrong_from > 0 && length >= now->wrong_from;
+    for (size_t i = 0; is_wrong && i < feature->count / 2; i++) numbers[i] ^= 0x8000;
     if (!now->takes_no_backing)
         memcpy(it->data, numbers, feature->count * sizeof *numbers);
     else

@@ -26,6 +26,7 @@ typedef struct coreml_sim_faults {
     bool is_hanging;       /* predictions do not come back until it is false again */
     int hanging_max;       /* of them, so many at a time; 0: all */
     bool writes_nan;       /* the first number of an output */
+    int wrong_from;        /* outputs of this length and longer are turned; 0: none */
 } coreml_sim_faults;
 
 /* Since coreml_sim_start. */

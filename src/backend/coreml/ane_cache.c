@@ -15,6 +15,7 @@
  * Rejected: keeping the packages, which Core ML would compile at every start (seconds). */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,8 @@ static void sweep(const char *cache) {
     tandem__mem_free(names);
 }
 
+static atomic_uint parts; /* folders begun by this process: two engines may open at once */
+
 tandem_status tandem__ane_cache_open(const ane_model *model, const char *build, char *folder,
                                      bool *is_new, tandem_error *err) {
     char cache[TANDEM_PATH_MAX];
@@ -235,7 +238,8 @@ tandem_status tandem__ane_cache_open(const ane_model *model, const char *build, 
         touch(folder);
         return TANDEM_OK;
     }
-    (void)snprintf(part, sizeof part, "%s.%ld.part", key, (long)getpid());
+    (void)snprintf(part, sizeof part, "%s.%ld-%u.part", key, (long)getpid(),
+                   atomic_fetch_add_explicit(&parts, 1, memory_order_relaxed));
     TANDEM_TRY(tandem__path_join(cache, part, beside, err));
     tandem_status status = build_in(model, beside, err);
     if (status == TANDEM_OK) status = put_in_place(model, beside, folder, err);

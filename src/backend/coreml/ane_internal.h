@@ -36,6 +36,7 @@ typedef struct ane_net {
     int32_t length;
     int32_t channels;    /* of hidden */
     int32_t hidden_size; /* H: channels of states */
+    bool is_checked;     /* beside the smallest bucket's: ane_work.c */
     objc_id model;
     objc_id features;
     objc_id options;

@@ -24,14 +24,26 @@ static tandem_status copy_path(objc_id url, char *path, tandem_error *err) {
     return TANDEM_OK;
 }
 
+/* A URL of no path is an exception: what is not UTF-8 must not get there. */
+static tandem_status file_url(const char *path, objc_id *url, tandem_error *err) {
+    objc_id text = objc_text(path);
+    if (text == NULL) return TANDEM_FAIL(err, INVALID, "%s: the path is not UTF-8", path);
+    *url = ns_file_url(objc_class("NSURL"), text);
+    return TANDEM_OK;
+}
+
+static tandem_status compile(const char *package, char *compiled, tandem_error *err) {
+    objc_id error = NULL;
+    objc_id from = NULL;
+    TANDEM_TRY(file_url(package, &from, err));
+    objc_id url = ml_compile(objc_class("MLModel"), from, &error);
+    return url == NULL ? tandem__objc_fail(err, "Core ML compiles no program", error)
+                       : copy_path(url, compiled, err);
+}
+
 tandem_status tandem__ane_compile(const char *package, char *compiled, tandem_error *err) {
     void *pool = tandem__objc.pool_push();
-    objc_id error = NULL;
-    objc_id url = ml_compile(objc_class("MLModel"),
-                             ns_file_url(objc_class("NSURL"), objc_text(package)), &error);
-    const tandem_status status = url == NULL
-                                     ? tandem__objc_fail(err, "Core ML compiles no program", error)
-                                     : copy_path(url, compiled, err);
+    const tandem_status status = compile(package, compiled, err);
     tandem__objc.pool_pop(pool);
     return status;
 }
@@ -94,10 +106,10 @@ static tandem_status load(ane_net *net, const char *folder, tandem_error *err) {
     char path[TANDEM_PATH_MAX];
     objc_id error = NULL;
     TANDEM_TRY(tandem__ane_package_path(folder, net->length, "mlmodelc", path, err));
+    objc_id url = NULL;
+    TANDEM_TRY(file_url(path, &url, err));
     objc_id configuration = tandem__ane_configuration();
-    objc_id model =
-        ml_load(objc_class("MLModel"), ns_file_url(objc_class("NSURL"), objc_text(path)),
-                configuration, &error);
+    objc_id model = ml_load(objc_class("MLModel"), url, configuration, &error);
     ns_release(configuration);
     if (model == NULL) return tandem__objc_fail(err, "Core ML loads no model", error);
     net->model = ns_retain(model);

@@ -7,7 +7,12 @@
  * took are dropped; ─ free, at once or when the last is back
  *
  * Padding: its columns repeat the last token's, so that they are ordinary numbers (a column of
- * zeros has no variance to be divided by), and the mask hides them as keys. */
+ * zeros has no variance to be divided by), and the mask hides them as keys.
+ *
+ * A lane is checked before it serves with texts that the smallest bucket takes. Each other bucket
+ * is a program of its own, which may go wrong by itself: so before a worker's first answer from
+ * one, the text's first tokens go through it and through the smallest, which must say the same. */
+#include <math.h>
 #include <string.h>
 
 #include "apple/system.h"
@@ -20,6 +25,10 @@
 
 /* How long close waits for a prediction before it leaves it behind. */
 #define CLOSE_NS 2000000000u
+
+/* The same arithmetic, differently cut: far above what a wrong program would reach. */
+#define CHECK_COSINE 0.998
+#define CHECK_TOKENS 16
 
 static ane_net *net_for(ane_worker *worker, int32_t tokens) {
     const ane_lane *lane = worker->lane;
@@ -62,6 +71,46 @@ static void read_net(const ane_lane *lane, const ane_net *net, float *rows, int3
     }
 }
 
+/* Mean cosine of the states of the first tokens of two buckets; NaN where one is not finite. */
+static double likeness(const ane_net *a, const ane_net *b, int32_t tokens) {
+    double sum = 0.0;
+    for (int32_t t = 0; t < tokens; t++) {
+        double ab = 0.0;
+        double aa = 0.0;
+        double bb = 0.0;
+        for (int32_t c = 0; c < a->hidden_size; c++) {
+            const double x = (double)tandem_convert_f16_value(a->states[c * a->length + t]);
+            const double y = (double)tandem_convert_f16_value(b->states[c * b->length + t]);
+            ab += x * y;
+            aa += x * x;
+            bb += y * y;
+        }
+        sum += ab / sqrt(aa * bb) / tokens;
+    }
+    return sum;
+}
+
+/* A text that the smallest bucket cannot compute either is no proof against the other. */
+static tandem_status check_net(ane_worker *worker, ane_net *net, const float *rows, int32_t tokens,
+                               tandem_error *err) {
+    const ane_lane *lane = worker->lane;
+    ane_net *least = &worker->nets[0];
+    const int32_t count = tokens < CHECK_TOKENS ? tokens : CHECK_TOKENS;
+    if (net == least || net->is_checked) return TANDEM_OK;
+    fill_net(lane, least, rows, count);
+    TANDEM_TRY(tandem__ane_net_run(least, err));
+    if (!isfinite(likeness(least, least, count))) return TANDEM_OK;
+    fill_net(lane, net, rows, count);
+    TANDEM_TRY(tandem__ane_net_run(net, err));
+    const double cosine = likeness(least, net, count);
+    if (!(cosine >= CHECK_COSINE))
+        return TANDEM_FAIL(err, DEVICE,
+                           "the model of length %d is wrong: cosine %.6f with that of length %d",
+                           (int)net->length, cosine, (int)least->length);
+    net->is_checked = true;
+    return TANDEM_OK;
+}
+
 /* The oldest ticket with a sequence that nobody has taken. Under the lock. */
 static ane_job *find_work(ane_lane *lane) {
     ane_job *oldest = NULL;
@@ -80,6 +129,7 @@ static tandem_status predict(ane_worker *worker, const ane_job *job, int32_t seq
     const int32_t tokens = job->offsets[sequence + 1] - first;
     float *rows = job->rows + (size_t)first * (size_t)lane->stride;
     ane_net *net = net_for(worker, tokens);
+    TANDEM_TRY(check_net(worker, net, rows, tokens, err));
     fill_net(lane, net, rows, tokens);
     TANDEM_TRY(tandem__ane_net_run(net, err));
     read_net(lane, net, rows, tokens);
