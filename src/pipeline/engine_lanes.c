@@ -262,10 +262,32 @@ tandem_status tandem__engine_open_lanes(tandem_engine *engine, const char *name,
     return TANDEM_OK;
 }
 
+static bool may_serve(const engine_lane *lane) {
+    return lane->backend->lane_class != TANDEM_CLASS_NONE && tandem__lane_is_usable(lane);
+}
+
+/* Takes out the lanes without the engine's mode, as long as one has it. Before any is open. */
+static void leave_out_others(tandem_engine *engine) {
+    const char *word = tandem__dtype_word(engine->dtype);
+    int having = 0;
+    for (int i = 0; i < engine->lane_count; i++) {
+        const engine_lane *lane = &engine->lanes[i];
+        having += may_serve(lane) && lane->backend->has_dtype(engine->dtype);
+    }
+    for (int i = 0; i < engine->lane_count && having > 0; i++) {
+        engine_lane *lane = &engine->lanes[i];
+        tandem_error why = {.status = TANDEM_OK};
+        if (!may_serve(lane) || lane->backend->has_dtype(engine->dtype)) continue;
+        (void)TANDEM_FAIL(&why, UNSUPPORTED, "lane %s has no mode %s", lane->backend->name, word);
+        leave_out(lane, &why);
+    }
+}
+
 /* f16 is both the default and the fastest mode that every lane of today has. */
 tandem_status tandem__engine_settle_dtype(tandem_engine *engine, const char *lane,
                                           tandem_error *err) {
     if (engine->dtype == TANDEM_DTYPE_AUTO) engine->dtype = TANDEM_DTYPE_F16;
+    if (is_auto(lane)) leave_out_others(engine);
     const engine_lane *wanted = is_auto(lane) ? NULL : find_lane(engine, lane);
     if (wanted == NULL || !tandem__lane_is_usable(wanted)) wanted = next_lane(engine, 0);
     if (wanted == NULL || wanted->backend->lane_class == TANDEM_CLASS_NONE) return TANDEM_OK;

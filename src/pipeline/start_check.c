@@ -156,7 +156,9 @@ static void compare(const float *expected, const float *got, int32_t rows, int32
             bb += b * b;
             apart += (a - b) * (a - b);
         }
-        const double cosine = aa == 0.0 && bb == 0.0 ? 1.0 : dot / sqrt(aa * bb);
+        /* Of one number a cosine is a sign, which next to 0 says nothing: the distance does. */
+        const bool is_sign = width == 1 || (aa == 0.0 && bb == 0.0);
+        const double cosine = is_sign && isfinite(bb) ? 1.0 : dot / sqrt(aa * bb);
         const double distance = sqrt(apart) / fmax(sqrt(aa), LENGTH_LEAST);
         check->cosine_mean += cosine / rows;
         if (!(cosine >= check->cosine_min)) check->cosine_min = cosine;
@@ -203,5 +205,7 @@ tandem_status tandem__start_check_fail(const start_check_subject *subject, const
                        "%.3g)%s",
                        subject->backend->name, check->cosine_mean, check->gate_cosine,
                        check->distance_max, check->gate_distance,
-                       check->is_kept ? ", found at an earlier start" : "");
+                       check->is_kept ? ", found at an earlier start; TANDEM_START_CHECK=again"
+                                        " looks anew"
+                                      : "");
 }

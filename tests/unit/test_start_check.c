@@ -75,18 +75,24 @@ static tandem_status submit(tandem_lane *lane, const tandem_batch *batch, tandem
     return TANDEM_OK;
 }
 
-static tandem_engine *open_named(const char *lane) {
+static bool has_dtype(tandem_dtype dtype) {
+    return dtype == TANDEM_DTYPE_F16;
+}
+
+static tandem_engine *open_dtype(const char *lane, const char *dtype) {
     static tandem_backend device;
     static const tandem_backend *table[] = {&device, &tandem__backend_cpu};
     device = tandem__backend_cpu;
     device.name = "metal";
     device.lane_class = TANDEM_CLASS_THROUGHPUT;
     device.is_trusted = false;
+    device.has_dtype = has_dtype;
     device.probe = probe;
     device.open = open_lane;
     device.submit = submit;
     device.close = close_lane;
-    const tandem_engine_options options = {.model = MODEL, .threads = 1, .lane = lane};
+    const tandem_engine_options options = {
+        .model = MODEL, .dtype = dtype, .threads = 1, .lane = lane};
     tandem_engine *engine = NULL;
     tandem_error err = {0};
     world.opened = 0;
@@ -94,6 +100,10 @@ static tandem_engine *open_named(const char *lane) {
     if (tandem__engine_open_with(&options, table, 2, NULL, &engine, &err) != TANDEM_OK)
         fail_msg("%s", err.message);
     return engine;
+}
+
+static tandem_engine *open_named(const char *lane) {
+    return open_dtype(lane, NULL);
 }
 
 static tandem_lane_info device_info(const tandem_engine *engine) {
@@ -272,6 +282,24 @@ static void test_lane_that_is_off_is_named(void **state) {
     tandem_engine_close(engine);
 }
 
+/* A device without the engine's mode leaves the engine to the lanes that have it. */
+static void test_lane_without_the_mode_is_off(void **state) {
+    (void)state;
+    tandem_engine *engine = open_dtype(NULL, "f32");
+    const tandem_lane_info info = device_info(engine);
+    assert_false(info.is_available);
+    assert_string_equal(info.reason, "lane metal has no mode f32");
+    assert_int_equal(world.opened, 0);
+    const int32_t ids[] = {5, 6, 7};
+    const int32_t offsets[] = {0, 3};
+    const tandem_request request = {.ids = ids, .id_offsets = offsets, .count = 1};
+    tandem_result result = {0};
+    assert_int_equal(tandem_engine_infer(engine, &request, &result, NULL), TANDEM_OK);
+    assert_string_equal(result.lane, "cpu");
+    tandem_result_deinit(&result);
+    tandem_engine_close(engine);
+}
+
 /* Nowhere to keep it: it runs at each start. */
 static void test_no_cache_folder(void **state) {
     (void)state;
@@ -284,10 +312,15 @@ static void test_no_cache_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_right_lane_serves_and_is_believed), TEST(test_damaged_file_is_not_believed),
-        TEST(test_lane_of_wrong_length_is_off),       TEST(test_lane_of_wrong_direction_is_off),
-        TEST(test_lane_of_no_numbers_is_off),         TEST(test_errors_are_not_kept),
-        TEST(test_lane_that_is_off_is_named),         TEST(test_no_cache_folder),
+        TEST(test_right_lane_serves_and_is_believed),
+        TEST(test_damaged_file_is_not_believed),
+        TEST(test_lane_of_wrong_length_is_off),
+        TEST(test_lane_of_wrong_direction_is_off),
+        TEST(test_lane_of_no_numbers_is_off),
+        TEST(test_errors_are_not_kept),
+        TEST(test_lane_that_is_off_is_named),
+        TEST(test_lane_without_the_mode_is_off),
+        TEST(test_no_cache_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
