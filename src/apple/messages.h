@@ -64,6 +64,8 @@
        objc_id, objc_id, objc_id *) \
     V1(mtl_set_fast_math, "-MTLCompileOptions", 1011, "setFastMathEnabled:", objc_bool) \
     V1(mtl_set_math_mode, "-MTLCompileOptions", 1500, "setMathMode:", objc_int) \
+    V1(mtl_set_math_functions, "-MTLCompileOptions", 1500, "setMathFloatingPointFunctions:", \
+       objc_int) \
     V1(mtl_set_language, "-MTLCompileOptions", 1011, "setLanguageVersion:", objc_uint) \
     X1(mtl_new_function, "-MTLLibrary", 1011, "newFunctionWithName:", objc_id, objc_id) \
     X0(mtl_threads_max, "-MTLComputePipelineState", 1011, "maxTotalThreadsPerThreadgroup", \

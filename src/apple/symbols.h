@@ -27,6 +27,7 @@
     C(MTL_STORAGE_SHARED, "MTLResourceStorageModeShared", 0) \
     C(MTL_STORAGE_PRIVATE, "MTLResourceStorageModePrivate", 32) \
     C(MTL_MATH_SAFE, "MTLMathModeSafe", 0) \
+    C(MTL_MATH_PRECISE, "MTLMathFloatingPointFunctionsPrecise", 1) \
     C(MTL_LANGUAGE_3_1, "MTLLanguageVersion3_1", 196609) \
     C(MTL_STATUS_COMPLETED, "MTLCommandBufferStatusCompleted", 4) \
     C(MTL_STATUS_ERROR, "MTLCommandBufferStatusError", 5) \

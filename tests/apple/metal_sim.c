@@ -124,7 +124,8 @@ static objc_id device_no_copy(objc_id self, objc_sel selector, void *memory, obj
 
 typedef struct sim_compile_options {
     objc_uint language;
-    bool is_precise;
+    bool is_safe;    /* order and infinities are kept */
+    bool is_precise; /* functions of f32 are not the fast ones, which macOS 15 has by default */
 } sim_compile_options;
 
 static void options_language(objc_id self, objc_sel selector, objc_uint language) {
@@ -134,18 +135,26 @@ static void options_language(objc_id self, objc_sel selector, objc_uint language
 
 static void options_fast_math(objc_id self, objc_sel selector, objc_bool is_fast) {
     (void)selector;
-    ((sim_compile_options *)objc_sim_data(self))->is_precise = !is_fast;
+    sim_compile_options *options = objc_sim_data(self);
+    options->is_safe = !is_fast;
+    options->is_precise = !is_fast;
 }
 
 static void options_math_mode(objc_id self, objc_sel selector, objc_int mode) {
     (void)selector;
-    ((sim_compile_options *)objc_sim_data(self))->is_precise = mode == 0;
+    ((sim_compile_options *)objc_sim_data(self))->is_safe = mode == 0;
+}
+
+static void options_math_functions(objc_id self, objc_sel selector, objc_int functions) {
+    (void)selector;
+    ((sim_compile_options *)objc_sim_data(self))->is_precise = functions == 1;
 }
 
 static const objc_sim_method options_methods[] = {
     OBJC_SIM_METHOD(mtl_set_language, options_language),
     OBJC_SIM_METHOD(mtl_set_fast_math, options_fast_math),
     OBJC_SIM_METHOD(mtl_set_math_mode, options_math_mode),
+    OBJC_SIM_METHOD(mtl_set_math_functions, options_math_functions),
 };
 
 static const objc_sim_class options_class = {
@@ -196,7 +205,7 @@ static void check_options(objc_id options) {
     const sim_compile_options *set = objc_sim_data(options);
     if (set->language == 0 || set->language > newest)
         objc_sim_misuse("language version %lu, this system has up to %lu", set->language, newest);
-    if (!set->is_precise) objc_sim_misuse("compiled with fast maths");
+    if (!set->is_safe || !set->is_precise) objc_sim_misuse("compiled with fast maths");
 }
 
 static objc_id device_library(objc_id self, objc_sel selector, objc_id source, objc_id options,

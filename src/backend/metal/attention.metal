@@ -57,7 +57,7 @@ inline float attention_weigh(thread attention_row &row, thread float *score, int
 /* One step of a simdgroup: 32 keys from `key` on. `scores` [8, 32] and `diagonal` [8, 8] are its
  * own. */
 template <int HEAD>
-inline void attention_step(thread simdgroup_float8x8 *sums, thread const simdgroup_half8x8 *queries,
+inline void attention_step(thread simdgroup_float8x8 *sums, thread simdgroup_half8x8 *queries,
                            thread attention_row &row, threadgroup const half *keys,
                            threadgroup const half *values, threadgroup float *scores,
                            threadgroup float *diagonal, int key, device const float *bias,
@@ -115,7 +115,7 @@ inline void attention_step(thread simdgroup_float8x8 *sums, thread const simdgro
 /* Sums over the weights' sum, 32 columns at a time through `scores`. `out` is the head's columns of
  * the sequence's first row. */
 template <int HEAD>
-inline void attention_store(thread const simdgroup_float8x8 *sums, attention_row row, int tokens,
+inline void attention_store(thread simdgroup_float8x8 *sums, attention_row row, int tokens,
                             threadgroup float *scores, device half *out, int stride, int head_dim,
                             uint lane) {
     METAL_UNROLL
@@ -205,7 +205,7 @@ kernel void attention_32(device const half *qkv [[buffer(0)]],
                          uint index [[thread_index_in_threadgroup]],
                          uint simd [[simdgroup_index_in_threadgroup]],
                          uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_ATTENTION_BYTES(32) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_ATTENTION_BYTES(32) / 4];
     attention_block<32>(qkv, blocks[group.x], bias, out, args, memory, int(group.y), index, simd,
                         lane);
 }
@@ -219,7 +219,7 @@ kernel void attention_64(device const half *qkv [[buffer(0)]],
                          uint index [[thread_index_in_threadgroup]],
                          uint simd [[simdgroup_index_in_threadgroup]],
                          uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_ATTENTION_BYTES(64) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_ATTENTION_BYTES(64) / 4];
     attention_block<64>(qkv, blocks[group.x], bias, out, args, memory, int(group.y), index, simd,
                         lane);
 }
@@ -233,7 +233,7 @@ kernel void attention_128(device const half *qkv [[buffer(0)]],
                           uint index [[thread_index_in_threadgroup]],
                           uint simd [[simdgroup_index_in_threadgroup]],
                           uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_ATTENTION_BYTES(128) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_ATTENTION_BYTES(128) / 4];
     attention_block<128>(qkv, blocks[group.x], bias, out, args, memory, int(group.y), index, simd,
                          lane);
 }

@@ -103,7 +103,7 @@ kernel void gemm_16x32(device const half *a [[buffer(0)]], device const half *w 
                        uint index [[thread_index_in_threadgroup]],
                        uint simd [[simdgroup_index_in_threadgroup]],
                        uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_GEMM_BYTES(16, 32, 64) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_GEMM_BYTES(16, 32, 64) / 4];
     gemm_tile<1, 4, 2, 1, 64>(a, w, bias, other, c, args, memory, group, index, simd, lane);
 }
 
@@ -116,7 +116,7 @@ kernel void gemm_32x32(device const half *a [[buffer(0)]], device const half *w 
                        uint index [[thread_index_in_threadgroup]],
                        uint simd [[simdgroup_index_in_threadgroup]],
                        uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_GEMM_BYTES(32, 32, 32) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_GEMM_BYTES(32, 32, 32) / 4];
     gemm_tile<2, 2, 2, 2, 32>(a, w, bias, other, c, args, memory, group, index, simd, lane);
 }
 
@@ -129,6 +129,6 @@ kernel void gemm_64x64(device const half *a [[buffer(0)]], device const half *w 
                        uint index [[thread_index_in_threadgroup]],
                        uint simd [[simdgroup_index_in_threadgroup]],
                        uint lane [[thread_index_in_simdgroup]]) {
-    threadgroup float memory[METAL_GEMM_BYTES(64, 64, 32) / 4];
+    threadgroup METAL_ALIGNED float memory[METAL_GEMM_BYTES(64, 64, 32) / 4];
     gemm_tile<2, 2, 4, 4, 32>(a, w, bias, other, c, args, memory, group, index, simd, lane);
 }

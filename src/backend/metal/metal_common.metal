@@ -3,11 +3,15 @@
  *
  * House rules of every kernel here, so that one text is taken by Apple's compiler and by the tests'
  * stand-in alike: no kernel templates (thin kernels over template functions), no function
- * constants, no matrix types but simdgroup's, whose elements are reached by load and store alone;
- * masks are finite; no call of erf or tanh, which Metal lacks or is free to make imprecise. */
+ * constants, no matrix types but simdgroup's, whose elements are reached by load and store alone, and
+ * never a const one: the specification's functions take operands by non-const reference; masks are
+ * finite; no call of erf or tanh, which Metal lacks or is free to make imprecise. */
 
 /* Every kernel's promise to the compiler, which then need not keep registers free for more. */
 #define METAL_KERNEL [[max_total_threads_per_threadgroup(METAL_THREADS)]]
+
+/* Of threadgroup memory that is declared as floats and stored to as half4. */
+#define METAL_ALIGNED __attribute__((aligned(16)))
 
 /* Below every score and every f16. */
 constant float METAL_LOWEST = -1e30f;

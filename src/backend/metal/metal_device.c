@@ -105,7 +105,8 @@ tandem_status tandem__metal_device_look(char *name, size_t size, tandem_error *e
     return status;
 }
 
-/* Owned by the caller. */
+/* Owned by the caller. macOS 15 has two settings where there was one: its safe mode alone leaves
+ * exp and its like the fast ones. */
 static objc_id compile_options(void) {
     objc_id options = ns_init(ns_alloc(objc_class("MTLCompileOptions")));
     mtl_set_language(options, MTL_LANGUAGE_3_1);
@@ -113,6 +114,8 @@ static objc_id compile_options(void) {
         mtl_set_math_mode(options, MTL_MATH_SAFE);
     else
         mtl_set_fast_math(options, false);
+    if (objc_responds(options, "setMathFloatingPointFunctions:"))
+        mtl_set_math_functions(options, MTL_MATH_PRECISE);
     return options;
 }
 

@@ -67,8 +67,10 @@ static void probe(tandem_probe *out) {
 static void close_lane(tandem_lane *opaque) {
     metal_lane *lane = (metal_lane *)(void *)opaque;
     if (lane == NULL) return;
+    void *pool = tandem__objc.pool_push();
     for (int i = 0; i < SLOTS_MAX; i++) tandem__metal_work_close(&lane->slots[i].work);
     tandem__metal_weights_close(&lane->weights);
+    tandem__objc.pool_pop(pool);
     tandem__finish_close(lane->finish);
     tandem__mem_free(lane->states);
     (void)pthread_mutex_destroy(&lane->lock);
@@ -152,7 +154,9 @@ static tandem_status open_lane(const tandem_plan *plan, const tandem_backend_opt
     lane->plan = plan;
     lane->device = device;
     tandem_kernels_fill(&lane->kernels, tandem__cpu_flags());
+    void *pool = tandem__objc.pool_push(); /* for what the system makes beside what is asked for */
     const tandem_status status = open_memory(lane, options, err);
+    tandem__objc.pool_pop(pool);
     if (status != TANDEM_OK) {
         close_lane((tandem_lane *)(void *)lane);
         return status;

@@ -155,10 +155,11 @@ MSL_INLINE simdgroup_matrix<T, COLS, ROWS> make_filled_simdgroup_matrix(T x) {
         }                                                                                          \
     }
 template <typename D, typename A, typename B, typename C>
-MSL_INLINE void
-simdgroup_multiply_accumulate(thread simdgroup_matrix<D, 8, 8> &d, simdgroup_matrix<A, 8, 8> a,
-                              simdgroup_matrix<B, 8, 8> b, simdgroup_matrix<C, 8, 8> c,
-                              int line = __builtin_LINE()) {
+MSL_INLINE void simdgroup_multiply_accumulate(thread simdgroup_matrix<D, 8, 8> &d,
+                                              thread simdgroup_matrix<A, 8, 8> &a,
+                                              thread simdgroup_matrix<B, 8, 8> &b,
+                                              thread simdgroup_matrix<C, 8, 8> &c,
+                                              int line = __builtin_LINE()) {
     float in[6] = {(float)a.e[0], (float)a.e[1], (float)b.e[0],
                    (float)b.e[1], (float)c.e[0], (float)c.e[1]};
     float out[2];
@@ -202,9 +203,9 @@ MSL_INLINE simdgroup_matrix<T, COLS, ROWS> make_filled_simdgroup_matrix(T x) {
     }
 template <typename D, typename A, typename B, typename C>
 MSL_INLINE void simdgroup_multiply_accumulate(thread simdgroup_matrix<D, 8, 8> &d,
-                                              thread const simdgroup_matrix<A, 8, 8> &a,
-                                              thread const simdgroup_matrix<B, 8, 8> &b,
-                                              thread const simdgroup_matrix<C, 8, 8> &c) {
+                                              thread simdgroup_matrix<A, 8, 8> &a,
+                                              thread simdgroup_matrix<B, 8, 8> &b,
+                                              thread simdgroup_matrix<C, 8, 8> &c) {
     if (msl__lane() != 0) return;
     float8 rows[8];
     for (uint i = 0; i < 8; i++) {
@@ -219,9 +220,10 @@ MSL_INLINE void simdgroup_multiply_accumulate(thread simdgroup_matrix<D, 8, 8> &
 MSL_LOAD_STORE(device)
 MSL_LOAD_STORE(threadgroup)
 template <typename D, typename A, typename B>
-MSL_INLINE void simdgroup_multiply(thread simdgroup_matrix<D, 8, 8> &d, simdgroup_matrix<A, 8, 8> a,
-                                   simdgroup_matrix<B, 8, 8> b) {
-    const simdgroup_matrix<D, 8, 8> zero = make_filled_simdgroup_matrix<D, 8, 8>((D)0);
+MSL_INLINE void simdgroup_multiply(thread simdgroup_matrix<D, 8, 8> &d,
+                                   thread simdgroup_matrix<A, 8, 8> &a,
+                                   thread simdgroup_matrix<B, 8, 8> &b) {
+    simdgroup_matrix<D, 8, 8> zero = make_filled_simdgroup_matrix<D, 8, 8>((D)0);
     simdgroup_multiply_accumulate(d, a, b, zero);
 }
 
