@@ -297,6 +297,21 @@ static void old_models_are_removed(void **state) {
     assert_int_equal(coreml_sim_count().compiled, 9);
 }
 
+/* Three models, one file of weights on disk. */
+static void weights_are_kept_once(void **state) {
+    fixture *f = *state;
+    char command[512];
+    char line[64];
+    tandem__backend_ane.close(rig_open(&f->made->plan, BATCH_TOKENS));
+    (void)snprintf(command, sizeof command,
+                   "cd '%s' && find . -name weight.bin -links 3 | wc -l | tr -d ' '", rig_cache);
+    read_line(command, line, sizeof line);
+    assert_string_equal(line, "3");
+    (void)snprintf(command, sizeof command, "cd '%s' && find . -name '*.part'", rig_cache);
+    read_line(command, line, sizeof line);
+    assert_string_equal(line, "");
+}
+
 /* A byte changed, a file gone, a file more: the models are made again. */
 static void broken_models_are_made_again(void **state) {
     static const char *const damages[] = {
@@ -602,6 +617,7 @@ int main(void) {
         TEST(memory_runs_out_at_open),
         TEST(compiled_models_are_kept),
         TEST(old_models_are_removed),
+        TEST(weights_are_kept_once),
         TEST(broken_models_are_made_again),
         TEST(models_that_do_not_load_are_made_again),
         TEST(a_cache_that_cannot_be_written_is_named),

@@ -9,6 +9,9 @@
  * so that one that is there was whole once; `files` says whether it still is. The hash is of a
  * file's ends alone, half a megabyte each: whole weights would be read at every start.
  *
+ * The models differ in their programs and have the same weights, which are kept once: equal files
+ * of two models are links to one.
+ *
  * What nobody has used for KEPT_S is removed when something new is made: an update of the system
  * leaves all that was there before it behind.
  *
@@ -32,6 +35,7 @@
 #define LIST_FILE      "files"
 #define LIST_BYTES_MAX (1 << 20)
 #define END_BYTES      (512 << 10)
+#define SHARED_BYTES   (16 << 10)       /* smaller files are not worth a look */
 #define KEPT_S         (60 * 24 * 3600) /* two months */
 
 static tandem_status cache_folder(char *folder, tandem_error *err) {
@@ -160,7 +164,52 @@ static tandem_status write_list(const ane_model *model, const char *folder, tand
     return status;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    tandem_map x;
+    tandem_map y;
+    if (tandem__file_map(a, &x, NULL) != TANDEM_OK) return false;
+    if (tandem__file_map(b, &y, NULL) != TANDEM_OK) {
+        tandem__file_unmap(&x);
+        return false;
+    }
+    const bool is_same =
+        x.len >= SHARED_BYTES && x.len == y.len && memcmp(x.bytes, y.bytes, x.len) == 0;
+    tandem__file_unmap(&x);
+    tandem__file_unmap(&y);
+    return is_same;
+}
+
+/* Makes `other` a link to `first`; where the disk has no links, it stays what it is. */
+static void share_file(const char *first, const char *other) {
+    char beside[TANDEM_PATH_MAX];
+    const int need = snprintf(beside, sizeof beside, "%s.part", other);
+    if (need < 0 || (size_t)need >= sizeof beside || !is_same_file(first, other)) return;
+    if (link(first, beside) == 0 && rename(beside, other) != 0) (void)unlink(beside);
+}
+
+/* The equal files of two folders. */
+static void share(const char *first, const char *other) {
+    int count = 0;
+    if (!tandem__file_is_directory(first)) {
+        share_file(first, other);
+        return;
+    }
+    char(*names)[ENTRY_NAME] = tandem__mem_calloc(ENTRIES_MAX, sizeof *names);
+    if (names == NULL) return;
+    (void)list_folder(first, names, &count, NULL);
+    for (int i = 0; i < count; i++) {
+        char a[TANDEM_PATH_MAX];
+        char b[TANDEM_PATH_MAX];
+        if (tandem__path_join(first, names[i], a, NULL) == TANDEM_OK &&
+            tandem__path_join(other, names[i], b, NULL) == TANDEM_OK)
+            share(a, b);
+    }
+    tandem__mem_free(names);
+}
+
 static tandem_status compile(const ane_model *model, const char *folder, tandem_error *err) {
+    char first[TANDEM_PATH_MAX];
+    TANDEM_TRY(tandem__ane_package_path(folder, model->buckets[0], "mlmodelc", first, err));
     for (int32_t i = 0; i < model->bucket_count; i++) {
         char package[TANDEM_PATH_MAX];
         char kept[TANDEM_PATH_MAX];
@@ -169,8 +218,13 @@ static tandem_status compile(const ane_model *model, const char *folder, tandem_
         TANDEM_TRY(tandem__ane_package_path(folder, bucket, "mlpackage", package, err));
         TANDEM_TRY(tandem__ane_package_path(folder, bucket, "mlmodelc", kept, err));
         TANDEM_TRY(tandem__ane_compile(package, compiled, err));
-        TANDEM_TRY(tandem__package_move(compiled, kept, err));
+        const tandem_status status = tandem__package_move(compiled, kept, err);
+        if (status != TANDEM_OK) {
+            (void)tandem__package_remove(compiled, NULL); /* or it stays where Core ML put it */
+            return status;
+        }
         TANDEM_TRY(tandem__package_remove(package, err));
+        if (i > 0) share(first, kept);
     }
     return write_list(model, folder, err);
 }

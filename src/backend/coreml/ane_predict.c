@@ -144,9 +144,11 @@ tandem_status tandem__ane_net_open(ane_net *net, const char *folder, tandem_erro
 }
 
 void tandem__ane_net_close(ane_net *net) {
+    void *pool = tandem__objc.pool_push(); /* for what a model lets go of as it ends */
     ns_release(net->features);
     ns_release(net->options);
     ns_release(net->model);
+    tandem__objc.pool_pop(pool);
     if (net->memory != NULL) tandem__mem_free_aligned(net->memory, net->bytes);
     net->features = NULL;
     net->options = NULL;
