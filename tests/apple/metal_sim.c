@@ -43,6 +43,7 @@ static void drop_buffer(objc_id object) {
     }
     if (!buffer->is_given) free(buffer->memory);
     free(buffer->written);
+    free(buffer->shadow);
 }
 
 static void *buffer_contents(objc_id self, objc_sel selector) {

@@ -4,7 +4,7 @@
  *
  * From commit until a batch is done the processor's view of the buffers it uses is poison (0xff in
  * every byte): results read too early are NaN, and what is written too early is misuse. Private
- * buffers forget everything from one command buffer to the next. It is misuse
+ * buffers forget everything from one batch to the next. It is misuse
  *
  *   - to bind at an offset that is no multiple of 256 or beyond the buffer, at an index over 30, or
  *     more than 4096 bytes by setBytes;
@@ -42,6 +42,8 @@ typedef struct metal_sim_options {
     const char *pipeline_error; /* the same of newComputePipelineStateWithFunction: */
     const char *no_function;    /* a kernel that the library lacks, or NULL */
     int fail_buffer;            /* the N-th buffer is nil, from 1 on; 0: none */
+    int fail_run;               /* the N-th command buffer that runs fails, from 1 on; 0: none */
+    int nil_commands;           /* the N-th command buffer is nil; 0: none */
     const char *batch_error;    /* text that every command buffer fails with, or NULL */
 } metal_sim_options;
 

@@ -32,17 +32,11 @@ typedef struct sim_dispatch {
     struct sim_dispatch *next;
 } sim_dispatch;
 
-/* A buffer of the command buffer; `shadow` is what the device works on, NULL: the buffer itself. */
-typedef struct sim_use {
-    objc_id buffer;
-    uint8_t *shadow;
-} sim_use;
-
 typedef struct sim_commands {
     objc_id encoder; /* open, borrowed */
     sim_dispatch *first;
     sim_dispatch **end;
-    sim_use uses[BUFFERS_MAX];
+    objc_id uses[BUFFERS_MAX]; /* held */
     int use_count;
     objc_id event;
     uint64_t value;
@@ -69,6 +63,8 @@ static objc_id pending; /* the next to run; each holds a reference */
 static int pending_count;
 static int batches;
 static int dispatches;
+static int runs; /* of command buffers, begun */
+static int commands_made;
 static bool is_hung;
 static bool is_stopping;
 
@@ -176,10 +172,10 @@ static bool is_dispatch(const sim_encoder *encoder, objc_size groups, objc_size 
 
 static void use_buffer(sim_commands *commands, objc_id buffer) {
     for (int i = 0; i < commands->use_count; i++) {
-        if (commands->uses[i].buffer == buffer) return;
+        if (commands->uses[i] == buffer) return;
     }
     if (commands->use_count == BUFFERS_MAX) abort();
-    commands->uses[commands->use_count++] = (sim_use){.buffer = objc_sim_retain(buffer)};
+    commands->uses[commands->use_count++] = objc_sim_retain(buffer);
 }
 
 static void encoder_dispatch(objc_id self, objc_sel selector, objc_size groups, objc_size threads) {
@@ -229,13 +225,7 @@ const objc_sim_class metal_sim_encoder_class = {
 
 /* The device's thread. */
 
-static sim_use *find_use(sim_commands *commands, objc_id buffer) {
-    int i = 0;
-    while (commands->uses[i].buffer != buffer) i++;
-    return &commands->uses[i];
-}
-
-static bool run_dispatch(sim_commands *commands, const sim_dispatch *dispatch) {
+static bool run_dispatch(const sim_dispatch *dispatch) {
     const sim_pipeline *pipeline = objc_sim_data(dispatch->pipeline);
     msl_report report = {.message = ""};
     msl_dispatch run = {.kernel = pipeline->kernel, .seed = metal_sim.seed};
@@ -245,8 +235,7 @@ static bool run_dispatch(sim_commands *commands, const sim_dispatch *dispatch) {
             run.buffers[i] = (msl_buffer){.data = binding->bytes, .bytes = binding->length};
         if (binding->buffer == NULL) continue;
         const sim_buffer *buffer = objc_sim_data(binding->buffer);
-        const sim_use *use = find_use(commands, binding->buffer);
-        uint8_t *memory = use->shadow == NULL ? buffer->memory : use->shadow;
+        uint8_t *memory = buffer->shadow == NULL ? buffer->memory : buffer->shadow;
         run.buffers[i] = (msl_buffer){
             .data = memory + binding->offset,
             .bytes = buffer->bytes - binding->offset,
@@ -263,36 +252,39 @@ static bool run_dispatch(sim_commands *commands, const sim_dispatch *dispatch) {
     return false;
 }
 
-/* What the processor sees of a buffer becomes poison, and the device's copy what it was. */
-static void take_buffers(sim_commands *commands) {
+/* What the processor sees of a buffer becomes poison, and the device's copy what it was, when the
+ * first command buffer that uses it is committed. Under the lock. */
+static void take_buffers(const sim_commands *commands) {
     for (int i = 0; i < commands->use_count; i++) {
-        sim_use *use = &commands->uses[i];
-        const sim_buffer *buffer = objc_sim_data(use->buffer);
-        if (buffer->is_given) continue;
-        if (buffer->is_private) {
-            memset(buffer->memory, POISON, buffer->bytes);
-            if (buffer->written != NULL) memset(buffer->written, 0, buffer->bytes);
-            continue;
-        }
-        use->shadow = malloc(buffer->bytes);
-        if (use->shadow == NULL) abort();
-        memcpy(use->shadow, buffer->memory, buffer->bytes);
+        sim_buffer *buffer = objc_sim_data(commands->uses[i]);
+        if (buffer->is_given || buffer->is_private || buffer->users++ > 0) continue;
+        buffer->shadow = malloc(buffer->bytes);
+        if (buffer->shadow == NULL) abort();
+        memcpy(buffer->shadow, buffer->memory, buffer->bytes);
         memset(buffer->memory, POISON, buffer->bytes);
     }
 }
 
-static void publish_buffers(sim_commands *commands) {
+static void publish_buffer(sim_buffer *buffer) {
+    size_t at = 0;
+    while (at < buffer->bytes && buffer->memory[at] == POISON) at++;
+    if (at < buffer->bytes)
+        objc_sim_misuse("byte %zu of a buffer is written while the device uses it", at);
+    memcpy(buffer->memory, buffer->shadow, buffer->bytes);
+    free(buffer->shadow);
+    buffer->shadow = NULL;
+}
+
+/* Private buffers forget all with the batch, whose end the event tells. Under the lock. */
+static void give_buffers(const sim_commands *commands) {
     for (int i = 0; i < commands->use_count; i++) {
-        sim_use *use = &commands->uses[i];
-        const sim_buffer *buffer = objc_sim_data(use->buffer);
-        if (use->shadow == NULL) continue;
-        size_t at = 0;
-        while (at < buffer->bytes && buffer->memory[at] == POISON) at++;
-        if (at < buffer->bytes)
-            objc_sim_misuse("byte %zu of a buffer is written while the device uses it", at);
-        memcpy(buffer->memory, use->shadow, buffer->bytes);
-        free(use->shadow);
-        use->shadow = NULL;
+        sim_buffer *buffer = objc_sim_data(commands->uses[i]);
+        if (buffer->is_given) continue;
+        if (buffer->is_private && commands->event != NULL) {
+            memset(buffer->memory, POISON, buffer->bytes);
+            if (buffer->written != NULL) memset(buffer->written, 0, buffer->bytes);
+        }
+        if (!buffer->is_private && --buffer->users == 0) publish_buffer(buffer);
     }
 }
 
@@ -305,10 +297,7 @@ static void drop_commands(objc_id object) {
         free(commands->first);
         commands->first = next;
     }
-    for (int i = 0; i < commands->use_count; i++) {
-        free(commands->uses[i].shadow);
-        objc_sim_release(commands->uses[i].buffer);
-    }
+    for (int i = 0; i < commands->use_count; i++) objc_sim_release(commands->uses[i]);
     objc_sim_release(commands->event);
 }
 
@@ -327,10 +316,11 @@ static void run_commands(objc_id object) {
     set_status(commands, STATUS_RUNNING);
     (void)pthread_mutex_lock(&lock);
     commands->error = metal_sim.batch_error;
+    if (++runs == metal_sim.fail_run) commands->error = "Impacting Interactivity";
     (void)pthread_mutex_unlock(&lock);
     if (commands->error != NULL) status = STATUS_ERROR;
     for (const sim_dispatch *d = commands->first; d != NULL && status == STATUS_DONE; d = d->next) {
-        if (!run_dispatch(commands, d)) {
+        if (!run_dispatch(d)) {
             commands->error = "a kernel did what it must not";
             status = STATUS_ERROR;
         }
@@ -338,7 +328,9 @@ static void run_commands(objc_id object) {
         dispatches++;
         (void)pthread_mutex_unlock(&lock);
     }
-    publish_buffers(commands);
+    (void)pthread_mutex_lock(&lock);
+    give_buffers(commands);
+    (void)pthread_mutex_unlock(&lock);
     set_status(commands, status);
 }
 
@@ -366,6 +358,8 @@ static void *run_device(void *context) {
 void metal_sim_device_start(void) {
     batches = 0;
     dispatches = 0;
+    runs = 0;
+    commands_made = 0;
     is_hung = false;
     is_stopping = false;
     if (pthread_create(&thread, NULL, run_device, NULL) != 0) abort();
@@ -422,10 +416,14 @@ int metal_sim_pending(void) {
 static objc_id queue_commands(objc_id self, objc_sel selector) {
     (void)self;
     (void)selector;
-    objc_id made = objc_sim_new(&metal_sim_commands_class);
-    sim_commands *commands = objc_sim_data(made);
+    (void)pthread_mutex_lock(&lock);
+    const bool is_nil = ++commands_made == metal_sim.nil_commands;
+    (void)pthread_mutex_unlock(&lock);
+    if (is_nil) return NULL;
+    objc_id object = objc_sim_new(&metal_sim_commands_class);
+    sim_commands *commands = objc_sim_data(object);
     commands->end = &commands->first;
-    return objc_sim_autorelease(made);
+    return objc_sim_autorelease(object);
 }
 
 static const objc_sim_method queue_methods[] = {OBJC_SIM_METHOD(mtl_commands, queue_commands)};
@@ -474,8 +472,8 @@ static void commands_commit(objc_id self, objc_sel selector) {
     sim_commands *commands = open_commands(self, "commit");
     if (commands == NULL) return;
     (void)objc_sim_retain(self);
-    take_buffers(commands);
     (void)pthread_mutex_lock(&lock);
+    take_buffers(commands);
     commands->status = STATUS_COMMITTED;
     objc_id *last = &pending;
     while (*last != NULL) last = &((sim_commands *)objc_sim_data(*last))->next;

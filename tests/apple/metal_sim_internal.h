@@ -14,6 +14,8 @@ typedef struct sim_buffer {
     uint8_t *memory;
     size_t bytes;
     uint8_t *written; /* [bytes] of a private buffer in a checked build, else NULL */
+    uint8_t *shadow;  /* what the device works on while `users` is not 0 */
+    int users;        /* command buffers committed and not done, under the lock of commands */
     bool is_private;
     bool is_given; /* by newBufferWithBytesNoCopy: */
     objc_block *deallocator;

@@ -420,6 +420,52 @@ static void test_failed_batch(void **state) {
     random_plan_free(made);
 }
 
+/* A large batch is several command buffers; one that fails, or that there is none of, is an error
+ * of the batch, and the lane serves the next one. */
+static void test_many_commands(void **state) {
+    (void)state;
+    random_plan *made = make_plan();
+    const tandem_plan *plan = &made->plan;
+    random_batch batch = random_batch_make(plan, 2, 20, true, 1);
+    float *out = calloc(floats_of(plan, &batch.batch), sizeof *out);
+    tandem__metal_cut(1);
+    metal_sim_start(&(metal_sim_options){.build = MSL_CHECKED});
+    live(plan);
+    const int pieces = metal_sim_batches() / 3;
+    assert_in_range(pieces, 5, 16);
+    metal_stop();
+    for (int i = 0; i < 2 * pieces; i++) {
+        tandem_ticket ticket = 0;
+        tandem_error err = {0};
+        const bool is_nil = i % 2 == 0;
+        metal_sim_start(&(metal_sim_options){.build = MSL_FAST,
+                                             .nil_commands = is_nil ? i / 2 + 1 : 0,
+                                             .fail_run = is_nil ? 0 : i / 2 + 1});
+        tandem_lane *lane = metal_open(plan, TOKENS_MAX, SEQUENCES_MAX, 1);
+        tandem_status status =
+            metal->submit(lane, &batch.batch, TANDEM_OUTPUT_POOLED, out, &ticket, &err);
+        if (!is_nil) {
+            assert_int_equal(status, TANDEM_OK);
+            status = metal->wait(lane, ticket, UINT64_MAX, &err);
+        }
+        assert_int_equal(status, TANDEM_DEVICE);
+        assert_string_equal(err.message, is_nil
+                                             ? "metal: no command encoder"
+                                             : "metal: the batch failed: Impacting Interactivity");
+        while (metal_sim_pending() > 0) {
+        }
+        float *got = metal_run(lane, plan, &batch.batch, TANDEM_OUTPUT_POOLED);
+        metal_compare("after commands that failed", plan, &batch.batch, TANDEM_OUTPUT_POOLED, got);
+        free(got);
+        metal->close(lane);
+        metal_stop();
+    }
+    tandem__metal_cut(0);
+    free(out);
+    random_batch_free(&batch);
+    random_plan_free(made);
+}
+
 /* The working set bounds how many batches are under way; the stand-in counts every byte. */
 static void test_fewer_in_flight(void **state) {
     (void)state;
@@ -577,6 +623,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_failures, metal_tear_down),
         cmocka_unit_test_teardown(test_without_graphics, metal_tear_down),
         cmocka_unit_test_teardown(test_failed_batch, metal_tear_down),
+        cmocka_unit_test_teardown(test_many_commands, metal_tear_down),
         cmocka_unit_test_teardown(test_fewer_in_flight, metal_tear_down),
         cmocka_unit_test_teardown(test_refusals, metal_tear_down),
         cmocka_unit_test_teardown(test_bad_weights, metal_tear_down),

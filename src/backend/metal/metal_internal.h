@@ -194,10 +194,13 @@ int tandem__metal_block_count(int tokens);
 
 /* metal_work.c */
 
+enum { METAL_COMMANDS_MAX = 16 }; /* of three batches together: less than the 64 of a queue */
+
 typedef struct metal_work {
     objc_id buffers[METAL_PLACE_COUNT]; /* NULL: not needed; [METAL_WEIGHTS] stays NULL */
     objc_id event;                      /* rises to `value` when the batch is done */
-    objc_id commands;                   /* NULL: none under way */
+    objc_id commands[METAL_COMMANDS_MAX];
+    int command_count; /* committed; 0: no batch is under way */
     uint64_t value;
 } metal_work;
 
@@ -220,7 +223,9 @@ typedef struct metal_job {
     tandem_output output;
 } metal_job;
 
-/* Writes the inputs, encodes the batch and commits it. */
+/* Writes the inputs, encodes the batch and commits it. After a failure in the middle some of its
+ * commands are under way all the same: command_count says so, and they are waited for and ended as
+ * a batch is. */
 tandem_status tandem__metal_work_submit(metal_work *work, const metal_job *job,
                                         tandem_error *err) TANDEM_NODISCARD;
 

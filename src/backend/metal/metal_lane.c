@@ -247,7 +247,7 @@ static tandem_status submit(tandem_lane *opaque, const tandem_batch *batch, tand
         slot->ticket = ++lane->last;
         *ticket = slot->ticket;
     } else {
-        slot->state = SLOT_FREE;
+        slot->state = slot->work.command_count > 0 ? SLOT_LEFT : SLOT_FREE;
     }
     (void)pthread_mutex_unlock(&lane->lock);
     return status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metal lane: Apple's GPUs, f16 weights and activations with f32 sums. A batch is one command
- * buffer; up to three are in flight. Nothing here is known to be fast: no Mac has run it yet. */
+/* The metal lane: Apple's GPUs, f16 weights and activations with f32 sums. Up to three
+ * batches are in flight. Nothing here is known to be fast: no Mac has run it yet. */
 #ifndef TANDEM_BACKEND_METAL_LANE_H
 #define TANDEM_BACKEND_METAL_LANE_H
 
@@ -11,6 +11,10 @@ extern const tandem_backend tandem__backend_metal;
 /* Gives back the process's device, queue and pipelines, which else stay for the next lane. No lane
  * may be open. For tests, which count objects. */
 void tandem__metal_forget(void);
+
+/* A command buffer is ended after `flops` floating-point operations; 0: after as many as the lane
+ * holds right. For tests, with no batch under way. */
+void tandem__metal_cut(double flops);
 
 /* The work of one dispatch as the cost model sees it: every array it touches goes through memory
  * once. */

@@ -6,15 +6,25 @@
  * The command buffer keeps the buffers it uses, so that closing a workspace whose batch hangs takes
  * nothing from under the device.
  *
- * Waiting with a time-out is done by a shared event that the command buffer signals at its end. A
- * batch that fails may never signal: the wait looks at the command buffer's status in between. */
+ * A large batch is several of them, run in order: macOS ends a command buffer that keeps a GPU with
+ * a display to itself too long ("Impacting Interactivity"), and the display waits for its end. How
+ * long is too long is nowhere written; what is known failed after some tenths of a second. With
+ * CUT_FLOPS one takes less than 0.1 s on an M1 that reaches half of its peak.
+ *
+ * Waiting with a time-out is done by a shared event that the last command buffer signals. A batch
+ * that fails may never signal: the wait looks at the status of all in between. */
 #include <string.h>
 
 #include "apple/symbols.h"
 #include "backend/metal/metal_internal.h"
+#include "backend/metal/metal_lane.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fail.h"
+
+#define CUT_FLOPS 1e11
+
+static double cut_flops = CUT_FLOPS;
 
 enum {
     WAIT_SLICE_MS = 20,
@@ -52,11 +62,20 @@ tandem_status tandem__metal_work_open(const metal_device *device, const tandem_p
     return TANDEM_OK;
 }
 
+static void release_commands(metal_work *work) {
+    for (int i = 0; i < work->command_count; i++) ns_release(work->commands[i]);
+    work->command_count = 0;
+}
+
 void tandem__metal_work_close(metal_work *work) {
     for (int i = METAL_IDS; i < METAL_PLACE_COUNT; i++) ns_release(work->buffers[i]);
     ns_release(work->event);
-    ns_release(work->commands);
-    *work = (metal_work){.commands = NULL};
+    release_commands(work);
+    *work = (metal_work){.event = NULL};
+}
+
+void tandem__metal_cut(double flops) {
+    cut_flops = flops > 0 ? flops : CUT_FLOPS;
 }
 
 /* Inputs. */
@@ -96,13 +115,41 @@ static void write_inputs(const metal_work *work, const metal_job *job) {
 /* Encoding. */
 
 typedef struct encoding {
-    const metal_work *work;
+    metal_work *work;
     const metal_job *job;
-    objc_id encoder;
+    objc_id commands;
+    objc_id encoder; /* NULL: the system makes none */
+    double flops;    /* of these commands */
+    double flops_max;
 } encoding;
 
+static void begin_commands(encoding *e) {
+    e->commands = mtl_commands(e->job->device->queue);
+    e->encoder = mtl_encoder(e->commands);
+    e->flops = 0;
+}
+
+static void end_commands(encoding *e, bool is_last) {
+    metal_work *work = e->work;
+    mtl_end(e->encoder);
+    if (is_last) mtl_signal(e->commands, work->event, ++work->value);
+    work->commands[work->command_count++] = ns_retain(e->commands);
+    mtl_commit(e->commands);
+}
+
+static void count_step(void *context, const metal_step *step) {
+    *(double *)context += step->flops;
+}
+
 static void encode_step(void *context, const metal_step *step) {
-    const encoding *e = context;
+    encoding *e = context;
+    if (e->flops >= e->flops_max && e->work->command_count < METAL_COMMANDS_MAX - 1 &&
+        e->encoder != NULL) {
+        end_commands(e, false);
+        begin_commands(e);
+    }
+    if (e->encoder == NULL) return;
+    e->flops += step->flops;
     const metal_kernel_fact *fact = &tandem__metal_kernels[step->kernel];
     mtl_set_pipeline(e->encoder, e->job->device->pipelines[step->kernel]);
     for (int i = 0; i < step->binding_count; i++) {
@@ -122,29 +169,29 @@ static void encode_step(void *context, const metal_step *step) {
 static tandem_status encode(metal_work *work, const metal_job *job, tandem_error *err) {
     bool has_kernel[METAL_KERNEL_COUNT];
     for (int i = 0; i < METAL_KERNEL_COUNT; i++) has_kernel[i] = job->device->pipelines[i] != NULL;
-    objc_id commands = mtl_commands(job->device->queue);
-    objc_id encoder = mtl_encoder(commands);
-    if (encoder == NULL) return TANDEM_FAIL(err, DEVICE, "metal: no command encoder");
-    encoding e = {.work = work, .job = job, .encoder = encoder};
-    const metal_program program = {.plan = job->plan,
-                                   .weights = job->weights,
-                                   .has_kernel = has_kernel,
-                                   .offsets = job->batch->offsets,
-                                   .sequences = job->batch->sequences,
-                                   .output = job->output,
-                                   .visit = encode_step,
-                                   .context = &e};
+    double flops = 0;
+    metal_program program = {.plan = job->plan,
+                             .weights = job->weights,
+                             .has_kernel = has_kernel,
+                             .offsets = job->batch->offsets,
+                             .sequences = job->batch->sequences,
+                             .output = job->output,
+                             .visit = count_step,
+                             .context = &flops};
     tandem__metal_program_walk(&program);
-    mtl_end(encoder);
-    mtl_signal(commands, work->event, work->value + 1);
-    work->commands = ns_retain(commands);
-    work->value++;
-    mtl_commit(commands);
+    const double share = flops / METAL_COMMANDS_MAX;
+    encoding e = {.work = work, .job = job, .flops_max = share > cut_flops ? share : cut_flops};
+    begin_commands(&e);
+    program.visit = encode_step;
+    program.context = &e;
+    tandem__metal_program_walk(&program);
+    if (e.encoder == NULL) return TANDEM_FAIL(err, DEVICE, "metal: no command encoder");
+    end_commands(&e, true);
     return TANDEM_OK;
 }
 
 tandem_status tandem__metal_work_submit(metal_work *work, const metal_job *job, tandem_error *err) {
-    TANDEM_ASSERT(work->commands == NULL);
+    TANDEM_ASSERT(work->command_count == 0);
     void *pool = tandem__objc.pool_push();
     write_inputs(work, job);
     const tandem_status status = encode(work, job, err);
@@ -152,17 +199,25 @@ tandem_status tandem__metal_work_submit(metal_work *work, const metal_job *job, 
     return status;
 }
 
+static bool is_over(const metal_work *work) {
+    bool is_done = true;
+    for (int i = 0; i < work->command_count; i++)
+        is_done = is_done && mtl_status(work->commands[i]) >= MTL_STATUS_COMPLETED;
+    return is_done;
+}
+
 bool tandem__metal_work_wait(const metal_work *work, uint64_t timeout_ns) {
     const uint64_t start_ns = tandem__clock_ns();
     void *pool = tandem__objc.pool_push();
-    bool is_done = mtl_status(work->commands) >= MTL_STATUS_COMPLETED;
+    bool is_done = is_over(work);
     while (!is_done) {
         const uint64_t passed_ns = tandem__clock_ns() - start_ns;
         if (passed_ns >= timeout_ns) break;
         const uint64_t left_ms = (timeout_ns - passed_ns) / NS_A_MS + 1;
         const uint64_t slice_ms = left_ms < WAIT_SLICE_MS ? left_ms : WAIT_SLICE_MS;
-        if (mtl_event_wait(work->event, work->value, slice_ms)) mtl_wait(work->commands);
-        is_done = mtl_status(work->commands) >= MTL_STATUS_COMPLETED;
+        if (mtl_event_wait(work->event, work->value, slice_ms))
+            mtl_wait(work->commands[work->command_count - 1]);
+        is_done = is_over(work);
     }
     tandem__objc.pool_pop(pool);
     return is_done;
@@ -171,10 +226,12 @@ bool tandem__metal_work_wait(const metal_work *work, uint64_t timeout_ns) {
 tandem_status tandem__metal_work_end(metal_work *work, tandem_error *err) {
     tandem_status status = TANDEM_OK;
     void *pool = tandem__objc.pool_push();
-    if (mtl_status(work->commands) == MTL_STATUS_ERROR)
-        status = tandem__objc_fail(err, "metal: the batch failed", mtl_error(work->commands));
+    for (int i = 0; i < work->command_count && status == TANDEM_OK; i++) {
+        objc_id commands = work->commands[i];
+        if (mtl_status(commands) == MTL_STATUS_ERROR)
+            status = tandem__objc_fail(err, "metal: the batch failed", mtl_error(commands));
+    }
     tandem__objc.pool_pop(pool);
-    ns_release(work->commands);
-    work->commands = NULL;
+    release_commands(work);
     return status;
 }
