@@ -149,7 +149,7 @@ static void print_bounds(const tally *metal, const tally *ane, bool has_ane) {
     printf("\n");
 }
 
-static int run(const tandem_plan *plan, int tokens, int sequences, tandem_error *err) {
+static tandem_status run(const tandem_plan *plan, int tokens, int sequences, tandem_error *err) {
     static tally metal;
     static tally ane;
     static int32_t lengths[4096];

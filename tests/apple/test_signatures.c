@@ -133,7 +133,7 @@ static int find_message(const char *owner, const char *sign, const char *selecto
 
 /* What is wrong with a row; "" if nothing is. */
 static const char *judge(const row *r, char why[TEXT_MAX]) {
-    char types[TEXT_MAX] = "";
+    char types[TEXT_MAX / 4] = "";
     size_t len = 0;
     const bool is_message = r->owner != NULL;
     const char sign[2] = {is_message ? r->owner[0] : '\0'};
