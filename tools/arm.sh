@@ -50,6 +50,9 @@ fetch() {
 
 build() {
     find_all || { echo "something is missing: run tools/setup.sh test" >&2 && exit 1; }
+    mkdir -p build
+    exec 9>build/arm64.lock # one at a time
+    flock 9
     if ! grep -qsxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(pwd -P)" build/arm64/CMakeCache.txt; then
         rm -rf build/arm64
         cmake -S . -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \

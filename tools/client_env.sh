@@ -10,6 +10,10 @@
 #
 # Another list of wheels, for another environment: TANDEM_ENV=NAME is tools/NAME.txt.
 set -eu
+if [ $# = 1 ] || { [ $# -gt 1 ] && [ ! -d "$1" ]; }; then
+    echo "usage: tools/${TANDEM_ENV:-client}_env.sh [BUILD TEST [ARGUMENT...]], BUILD a folder" >&2
+    exit 2
+fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 name=${TANDEM_ENV:-clients}
 list=$root/tools/$name.txt

@@ -126,10 +126,16 @@ case ${1-} in
 *)
     find_all || { echo "something is missing: run tools/setup.sh test" >&2 && exit 1; }
     [ $# -gt 0 ] || set -- arm64 x86_64
+    for architecture in "$@"; do
+        [[ $architecture =~ ^(arm64|x86_64)$ ]] ||
+            { echo "$self: $architecture: expected arm64 or x86_64" >&2 && exit 2; }
+    done
+    mkdir -p build
+    exec 9>build/macos.lock # one at a time
+    flock 9
     export ZIG_GLOBAL_CACHE_DIR=$cache/zig-cache
     for architecture in "$@"; do
         log=build/macos-$architecture.log
-        mkdir -p build
         status=0
         "$self" --build "$architecture" >"$log" 2>&1 </dev/null || status=$?
         if [ $status -ne 0 ] || grep -qi 'warning' "$log"; then

@@ -33,9 +33,20 @@ if [ "${1-}" = --check ]; then
     check_only=yes
     shift
 fi
+if [[ ${1-} == -* ]]; then
+    echo "usage: tools/mutants.sh [--check] [LIST...]" >&2
+    exit 2
+fi
 lists=("$@")
 [ $# -gt 0 ] || lists=(tests/apple/mutants/*.list)
-mkdir -p "$scratch"
+if [ $check_only = yes ]; then
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+else
+    mkdir -p "$scratch"
+    exec 9>"$scratch/lock"
+    flock -n 9 || fail "another one is at work in $scratch"
+fi
 
 # One line a fault: list, name, file, expression, test, note, separated by the unit separator.
 for list in "${lists[@]}"; do

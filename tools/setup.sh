@@ -170,17 +170,19 @@ fail() {
 }
 
 install_debian() {
-    local packages unpacked log as_root=()
+    local packages unpacked log may_install=yes as_root=()
     packages=$(packages_of_column 2 | tr ' ' '\n' | grep -v '^+' | tr '\n' ' ')
     unpacked=$(packages_of_column 2 | tr ' ' '\n' | sed -n 's/^+//p')
     if [ "$(id -u)" != 0 ]; then
-        has sudo || fail "needs root to install: apt-get install $packages"
-        as_root=(sudo)
+        if has sudo; then as_root=(sudo); else may_install=no; fi
     fi
+    # What is unpacked into the user's cache needs no root.
+    [ $may_install = yes ] || [ -z "${packages// /}" ] ||
+        fail "needs root to install: apt-get install $packages"
     [ -z "${packages// /}" ] || echo "Installing by apt: $packages"
     [ -z "$unpacked" ] || echo "Unpacking into the cache: $unpacked"
     log=$(mktemp)
-    "${as_root[@]}" apt-get update -q </dev/null >"$log" 2>&1 ||
+    [ $may_install = no ] || "${as_root[@]}" apt-get update -q </dev/null >"$log" 2>&1 ||
         echo "apt-get update failed; trying with the lists there are" >&2
     # shellcheck disable=SC2086 # a list of words
     if [ -n "${packages// /}" ] && ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \

@@ -19,6 +19,7 @@
 #include "base/cpu.h"
 #include "base/dtype.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/sha.h"
 #include "pipeline/start_check.h"
 #include "tandem/engine.h"
@@ -200,6 +201,8 @@ bool tandem__start_check_load(const start_check_subject *subject, start_check *c
     check_key key;
     const char *wish = getenv("TANDEM_START_CHECK");
     if (wish != NULL && strcmp(wish, "again") == 0) return false;
+    if (wish != NULL && wish[0] != '\0')
+        tandem__log(TANDEM_LOG_WARN, "TANDEM_START_CHECK=%s: expected again; ignored", wish);
     if (!make_key(subject, &key) || !tandem__file_exists(key.path)) return false;
     tandem_buffer file;
     tandem__buffer_init(&file, FILE_BYTES);

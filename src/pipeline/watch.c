@@ -11,6 +11,7 @@
 
 #include "apple/system.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "base/str.h"
 #include "pipeline/pipeline_internal.h"
@@ -68,6 +69,8 @@ bool tandem__watch_open(pipeline_watch *self) {
     if (limit != NULL && tandem__number_parse_int(tandem__str(limit), &percent) && percent > 0 &&
         percent <= 100)
         self->speed_percent = (int32_t)percent;
+    else if (limit != NULL && limit[0] != '\0')
+        tandem__log(TANDEM_LOG_WARN, "TANDEM_SPEED_LIMIT=%s: expected 1 to 100; ignored", limit);
     return tandem__cond_init(&self->wake);
 }
 

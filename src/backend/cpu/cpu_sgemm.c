@@ -21,6 +21,7 @@
 #include "backend/cpu/cpu_internal.h"
 #include "backend/cpu/cpu_lane.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 enum { FEW = 16, MANY = 128, BETWEEN = 48, ROUNDS = 3 };
@@ -125,6 +126,8 @@ static sgemm_wish wish_of_user(void) {
     const char *word = getenv("TANDEM_SGEMM");
     if (word != NULL && strcmp(word, "always") == 0) return WISH_ALWAYS;
     if (word != NULL && strcmp(word, "never") == 0) return WISH_NEVER;
+    if (word != NULL && word[0] != '\0')
+        tandem__log(TANDEM_LOG_WARN, "TANDEM_SGEMM=%s: expected always or never; ignored", word);
     return WISH_FASTER;
 }
 
