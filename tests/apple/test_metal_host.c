@@ -3,6 +3,7 @@
  * several batches at once, batches that hang and are left, callers side by side, and every failure
  * of the system, each with the reason that a user is told. Each test ends without leak or misuse.
  */
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -531,6 +532,22 @@ static void test_refusals(void **state) {
     metal_stop();
 }
 
+/* More tokens than the kernels' indices reach, on a device that has the memory. */
+static void test_too_many_tokens(void **state) {
+    (void)state;
+    const tandem_backend_options options = {
+        .dtype = TANDEM_DTYPE_F16, .tokens_max = 1 << 26, .sequences_max = 2, .in_flight_max = 1};
+    metal_sim_start(&(metal_sim_options){
+        .build = MSL_FAST, .working_set = UINT64_MAX / 2, .buffer_max = ULONG_MAX / 2});
+    random_plan *made = random_plan_make(&metal_shapes[0], 1);
+    tandem_lane *lane = NULL;
+    tandem_error err = {0};
+    assert_int_equal(metal->open(&made->plan, &options, &lane, &err), TANDEM_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "tokens a batch of this model, not 67108864"));
+    random_plan_free(made);
+    metal_stop();
+}
+
 /* A weight that is no number, or too large for f16, by name. */
 static void test_bad_weights(void **state) {
     static const float values[] = {NAN, -INFINITY, 65536.0f};
@@ -629,6 +646,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_bad_weights, metal_tear_down),
         cmocka_unit_test_teardown(test_bad_batches, metal_tear_down),
         cmocka_unit_test_teardown(test_memory, metal_tear_down),
+        cmocka_unit_test_teardown(test_too_many_tokens, metal_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

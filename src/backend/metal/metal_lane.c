@@ -98,6 +98,18 @@ static tandem_status check_memory(const metal_lane *lane, int64_t work_bytes, in
                        (unsigned long long)needed, (unsigned long long)device->working_set_max);
 }
 
+/* Kernels count the elements of a matrix in 32 bits. */
+static tandem_status check_tokens(const tandem_plan *plan, int64_t tokens, tandem_error *err) {
+    const int64_t qkv = 3 * (int64_t)plan->heads * plan->head_dim;
+    int64_t widest = plan->ffn > qkv ? plan->ffn : qkv;
+    if (plan->hidden > widest) widest = plan->hidden;
+    if (plan->word.cols > widest) widest = plan->word.cols;
+    if (tokens <= INT32_MAX / widest) return TANDEM_OK;
+    return TANDEM_FAIL(err, UNSUPPORTED,
+                       "the metal lane takes up to %lld tokens a batch of this model, not %lld",
+                       (long long)(INT32_MAX / widest), (long long)tokens);
+}
+
 static tandem_status open_memory(metal_lane *lane, const tandem_backend_options *options,
                                  tandem_error *err) {
     const tandem_plan *plan = lane->plan;
@@ -109,6 +121,7 @@ static tandem_status open_memory(metal_lane *lane, const tandem_backend_options 
     int32_t in_flight = options->in_flight_max < 1           ? 1
                         : options->in_flight_max > SLOTS_MAX ? SLOTS_MAX
                                                              : options->in_flight_max;
+    TANDEM_TRY(check_tokens(plan, tokens, err));
     TANDEM_TRY(tandem__metal_weights_layout(plan, longest, &lane->weights, err));
     TANDEM_TRY(check_memory(lane, bytes, largest, &in_flight, err));
     TANDEM_TRY(tandem__metal_weights_open(plan, lane->device, options->pool, &lane->weights, err));
