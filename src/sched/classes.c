@@ -71,7 +71,7 @@ bool tandem__class_binds(const sched *scheduler, const sched_job *job) {
     return false;
 }
 
-int32_t tandem__class_home(const sched *scheduler, const sched_job *job, int32_t avoid,
+int32_t tandem__class_home(const sched *scheduler, const sched_job *job, uint8_t failed_on,
                            uint64_t now_ns) {
     sched_job tried = {
         .unit_tokens = job->unit_tokens, .unit_count = job->unit_count, .priority = job->priority};
@@ -80,14 +80,14 @@ int32_t tandem__class_home(const sched *scheduler, const sched_job *job, int32_t
     for (int32_t i = 0; i < scheduler->lane_count; i++) {
         const sched_lane *lane = &scheduler->lanes[i];
         if (lane->options.lane_class == TANDEM_CLASS_NONE || !tandem__lane_serves(lane)) continue;
-        if (i == avoid || !tandem__lane_takes(lane, job)) continue;
+        if ((failed_on & 1u << i) != 0 || !tandem__lane_takes(lane, job)) continue;
         tried.home = i;
         const uint64_t finish_ns = tandem__predict_finish(scheduler, &tried, now_ns);
         if (finish_ns >= best_ns) continue;
         best = i;
         best_ns = finish_ns;
     }
-    return best == SCHED_NO_LANE ? avoid : best;
+    return best;
 }
 
 sched_reason tandem__bound_reason(const sched_job *job) {
@@ -96,7 +96,7 @@ sched_reason tandem__bound_reason(const sched_job *job) {
 
 /* A job that waits in the shared queue, to a lane of its own. */
 static void settle_job(sched *scheduler, sched_job *job, uint64_t now_ns) {
-    const int32_t to = tandem__class_home(scheduler, job, SCHED_NO_LANE, now_ns);
+    const int32_t to = tandem__class_home(scheduler, job, 0, now_ns);
     if (to == SCHED_NO_LANE) {
         tandem__job_end(scheduler, job, TANDEM_DEVICE, now_ns);
         return;

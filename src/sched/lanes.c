@@ -7,7 +7,8 @@
  *      └───────────────────────────────────────────────────┘
  *
  * Units of a batch that failed are tried again, each run alone and on another lane where there is
- * one; a run that fails again is halved until the unit at fault is found. */
+ * one; a run that fails again is halved until the unit at fault is found. A unit has failed when no
+ * lane is left that it may use and has not been on. */
 #include <math.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ static void batch_add(sched *scheduler, sched_batch *batch, sched_queue *queue, 
                       uint32_t units, int64_t tokens, uint64_t now_ns) {
     sched_job *job = piece->job;
     TANDEM_ASSERT(batch->item_count < SCHED_UNITS_MAX);
-    batch->items[batch->item_count++] =
-        (sched_item){.job = job, .first = piece->first, .count = units, .tries = piece->tries};
+    batch->items[batch->item_count++] = (sched_item){
+        .job = job, .first = piece->first, .count = units, .failed_on = piece->failed_on};
     batch->units += units;
     batch->tokens += (int32_t)tokens;
     tandem__queue_shrink(queue, piece, units, tokens);
@@ -137,7 +138,7 @@ static void fill_batch(sched *scheduler, sched_batch *batch, const sched_choice 
                        uint64_t now_ns) {
     const sched_lane *lane = &scheduler->lanes[batch->lane];
     const batch_bounds bounds = bounds_of(scheduler, lane, choice, now_ns);
-    const bool is_retry = choice->piece->tries > 0;
+    const bool is_retry = choice->piece->failed_on != 0;
     sched_piece *piece = choice->piece;
     sched_piece *next = piece->next[0];
     if (piece->job->reason != SCHED_REASON_ASKED && piece->job->reason != SCHED_REASON_FALLBACK)
@@ -147,7 +148,7 @@ static void fill_batch(sched *scheduler, sched_batch *batch, const sched_choice 
     while (has_room && next != NULL && batch->item_count < SCHED_UNITS_MAX) {
         piece = next;
         next = piece->next[0];
-        if (piece->tries > 0 || piece->job->kind != batch->kind) continue;
+        if (piece->failed_on != 0 || piece->job->kind != batch->kind) continue;
         if (piece->job->reason == SCHED_REASON_NONE) piece->job->reason = choice->reason;
         has_room = fill_from(scheduler, batch, &bounds, choice->queue, piece, now_ns);
     }
@@ -229,60 +230,84 @@ void tandem__sched_started(sched_batch *batch, uint64_t now_ns) {
     batch->give_up_ns += waited_ns;
 }
 
-/* Units [first, first + count) wait again. Without memory for one more piece they have failed. */
-static void requeue(sched *scheduler, const sched_item *item, uint32_t first, uint32_t count,
-                    int32_t failed_lane, uint64_t now_ns) {
+/* The units wait again. Without memory for one more piece they have failed. */
+static void requeue(sched *scheduler, const sched_item *item, int32_t lane, uint64_t now_ns) {
     sched_job *job = item->job;
     sched_piece *piece = tandem__piece_new(scheduler);
     if (piece == NULL) {
-        tandem__job_fail_units(job, first, count, TANDEM_DEVICE);
-        tandem__job_units_done(scheduler, job, count, now_ns);
+        tandem__job_fail_units(job, item->first, item->count, TANDEM_DEVICE);
+        tandem__job_units_done(scheduler, job, item->count, now_ns);
         return;
     }
     if (job->waiting_units == 0) scheduler->waiting_jobs++;
     piece->job = job;
-    piece->first = first;
-    piece->count = count;
-    piece->tries = 1;
-    piece->avoid = (int8_t)failed_lane;
+    piece->first = item->first;
+    piece->count = item->count;
+    piece->failed_on = item->failed_on;
     piece->home = job->home;
-    if (job->lane == SCHED_NO_LANE && tandem__class_binds(scheduler, job))
-        piece->home = tandem__class_home(scheduler, job, failed_lane, now_ns);
+    if (job->lane == SCHED_NO_LANE && tandem__class_binds(scheduler, job)) {
+        piece->home = tandem__class_home(scheduler, job, item->failed_on, now_ns);
+        if (piece->home == SCHED_NO_LANE) piece->home = lane;
+    }
     piece->sequence = job->piece.sequence;
     piece->next_of_job = job->retry_pieces;
     job->retry_pieces = piece;
-    job->flying_units -= count;
+    job->flying_units -= item->count;
     job->retries++;
-    scheduler->counters.retried_units += count;
+    scheduler->counters.retried_units += item->count;
     tandem__piece_queue_up(scheduler, piece);
 }
 
-static void item_failed(sched *scheduler, const sched_item *item, uint32_t first, uint32_t count,
-                        int32_t lane, tandem_status status, uint64_t now_ns) {
-    if (item->tries == 0) {
-        requeue(scheduler, item, first, count, lane, now_ns);
-    } else if (count > 1) {
-        requeue(scheduler, item, first, count / 2, lane, now_ns);
-        requeue(scheduler, item, first + count / 2, count - count / 2, lane, now_ns);
+/* Whether a unit that failed alone is tried again: once in any case, then on each lane that it has
+ * not been on and could go to. The bits of failed_on only grow, so there is an end. */
+static bool is_tried_again(const sched *scheduler, const sched_item *item, int32_t lane,
+                           uint64_t now_ns) {
+    const sched_job *job = item->job;
+    const uint8_t failed_on = item->failed_on | (uint8_t)(1u << lane);
+    if (item->failed_on == 0) return true;
+    if (item->failed_on == failed_on) return false;
+    const bool is_bound = job->home != SCHED_NO_LANE && !tandem__class_binds(scheduler, job);
+    if (job->lane != SCHED_NO_LANE || is_bound) return (failed_on & 1u << job->home) == 0;
+    return tandem__class_home(scheduler, job, failed_on, now_ns) != SCHED_NO_LANE;
+}
+
+static void item_failed(sched *scheduler, const sched_item *item, int32_t lane,
+                        tandem_status status, uint64_t now_ns) {
+    sched_item run = *item;
+    run.failed_on |= (uint8_t)(1u << lane);
+    if (item->count > 1 && item->failed_on != 0) {
+        run.failed_on = (uint8_t)(1u << lane); // of a half nothing else is known
+        run.count = item->count / 2;
+        requeue(scheduler, &run, lane, now_ns);
+        run.first += run.count;
+        run.count = item->count - run.count;
+        requeue(scheduler, &run, lane, now_ns);
+    } else if (is_tried_again(scheduler, item, lane, now_ns)) {
+        requeue(scheduler, &run, lane, now_ns);
     } else {
-        tandem__job_fail_units(item->job, first, count, status);
-        tandem__job_units_done(scheduler, item->job, count, now_ns);
+        tandem__job_fail_units(item->job, item->first, item->count, status);
+        tandem__job_units_done(scheduler, item->job, item->count, now_ns);
     }
 }
 
 /* Units whose result is not finite, one by one: the others are done. */
 static uint32_t item_marked(sched *scheduler, const sched_item *item, const bool *failed,
                             int32_t lane, uint64_t now_ns) {
+    const bool is_again = is_tried_again(scheduler, item, lane, now_ns);
     uint32_t bad = 0;
     for (uint32_t u = 0; u < item->count; u++) {
         if (!failed[u]) continue;
         bad++;
-        if (item->tries == 0)
-            requeue(scheduler, item, item->first + u, 1, lane, now_ns);
+        const sched_item unit = {.job = item->job,
+                                 .first = item->first + u,
+                                 .count = 1,
+                                 .failed_on = item->failed_on | (uint8_t)(1u << lane)};
+        if (is_again)
+            requeue(scheduler, &unit, lane, now_ns);
         else
-            tandem__job_fail_units(item->job, item->first + u, 1, TANDEM_NUMERIC);
+            tandem__job_fail_units(item->job, unit.first, 1, TANDEM_NUMERIC);
     }
-    const uint32_t over = item->tries == 0 ? item->count - bad : item->count;
+    const uint32_t over = is_again ? item->count - bad : item->count;
     if (over > 0) tandem__job_units_done(scheduler, item->job, over, now_ns);
     return bad;
 }
@@ -412,7 +437,7 @@ void tandem__sched_done(sched *scheduler, sched_batch *batch, uint64_t now_ns, t
         at += item->count;
         if (item->job == NULL) continue;
         if (status != TANDEM_OK)
-            item_failed(scheduler, item, item->first, item->count, batch->lane, status, now_ns);
+            item_failed(scheduler, item, batch->lane, status, now_ns);
         else if (marks != NULL)
             bad += item_marked(scheduler, item, marks, batch->lane, now_ns);
         else
@@ -443,9 +468,7 @@ static void give_up(sched *scheduler, sched_batch *batch, uint64_t now_ns) {
     scheduler->counters.hung_batches++;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         sched_item *item = &batch->items[i];
-        if (item->job != NULL)
-            item_failed(scheduler, item, item->first, item->count, batch->lane, TANDEM_TIMEOUT,
-                        now_ns);
+        if (item->job != NULL) item_failed(scheduler, item, batch->lane, TANDEM_TIMEOUT, now_ns);
         item->job = NULL;
     }
     if (batch->item_count == 0 && lane->state == SCHED_LANE_OUT)

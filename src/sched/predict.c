@@ -86,18 +86,18 @@ static void view_lanes(const sched *scheduler, uint64_t now_ns, sched_band band,
     }
 }
 
-/* Whether some lane other than `avoid` serves work that names none. */
-static bool has_other_lane(const sched *scheduler, int32_t avoid) {
+/* Whether some lane beside those of the bits serves work that names none. */
+static bool has_other_lane(const sched *scheduler, uint8_t failed_on) {
     for (int i = 0; i < scheduler->lane_count; i++) {
         const sched_lane *lane = &scheduler->lanes[i];
         if (lane->options.lane_class == TANDEM_CLASS_NONE) continue;
-        if (i != avoid && tandem__lane_serves(lane)) return true;
+        if ((failed_on & 1u << i) == 0 && tandem__lane_serves(lane)) return true;
     }
     return false;
 }
 
 static bool may_serve(const sched *scheduler, const sched_piece *piece, int32_t lane) {
-    return piece->avoid != lane || !has_other_lane(scheduler, lane);
+    return (piece->failed_on & 1u << lane) == 0 || !has_other_lane(scheduler, piece->failed_on);
 }
 
 /* The queue's first piece that the lane may take. */
@@ -109,11 +109,14 @@ static sched_piece *first_for(const sched *scheduler, const sched_queue *queue, 
     return NULL;
 }
 
-/* The queue's first piece that no lane of the set may take: its retry is for one beside them. */
-static sched_piece *first_stranded(const sched_queue *queue, uint32_t lanes) {
+/* The queue's first piece that the lane may take and none of the set: its retry is for one beside
+ * them. */
+static sched_piece *first_stranded(const sched *scheduler, const sched_queue *queue, int32_t lane,
+                                   uint32_t lanes) {
     sched_piece *piece = queue->head[0];
     for (int i = 0; i < LOOK_AHEAD && piece != NULL; i++, piece = piece->next[0]) {
-        if (piece->avoid != SCHED_NO_LANE && (lanes & ~(1u << piece->avoid)) == 0) return piece;
+        if (piece->failed_on == 0 || (lanes & ~(uint32_t)piece->failed_on) != 0) continue;
+        if (may_serve(scheduler, piece, lane)) return piece;
     }
     return NULL;
 }
@@ -261,7 +264,7 @@ static sched_choice choose_standard(sched *scheduler, int32_t lane, lane_view *v
     if (is_latency && !is_open) {
         if (backlog_ns(scheduler, queue, others) <= (double)scheduler->options.standard_bound_ns) {
             choice.reason = SCHED_REASON_RETRY;
-            choice.piece = first_stranded(queue, others);
+            choice.piece = first_stranded(scheduler, queue, lane, others);
             return choice;
         }
         choice.reason = SCHED_REASON_OVERFLOW;
@@ -289,7 +292,7 @@ static sched_choice choose_background(sched *scheduler, int32_t lane) {
         const uint64_t part = lane_class == TANDEM_CLASS_LATENCY ? HELP_LATENCY : HELP_THROUGHPUT;
         const double bound = (double)(scheduler->options.background_age_ns / part);
         if (backlog_ns(scheduler, queue, own) <= bound) {
-            choice.piece = first_stranded(queue, own);
+            choice.piece = first_stranded(scheduler, queue, lane, own);
             return choice;
         }
         choice.reason = SCHED_REASON_OVERFLOW;

@@ -28,10 +28,9 @@ typedef struct sched_piece {
     struct sched_job *job;
     uint32_t first;
     uint32_t count;
-    int64_t tokens; /* of its units */
-    uint8_t tries;  /* batches that failed with these units */
-    int8_t avoid;   /* lane that failed on it, or -1 */
-    int32_t home;   /* lane whose pinned queue it waits in, or SCHED_NO_LANE: the shared one */
+    int64_t tokens;    /* of its units */
+    uint8_t failed_on; /* bits 1 << lane of those that failed on it */
+    int32_t home;      /* lane whose pinned queue it waits in, or SCHED_NO_LANE: the shared one */
     bool is_queued;
     uint8_t level;
     int32_t priority;

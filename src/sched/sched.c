@@ -102,7 +102,7 @@ sched_piece *tandem__piece_new(sched *scheduler) {
         piece = &scheduler->pieces[scheduler->pieces_used++];
     else
         scheduler->free_pieces = piece->next_of_job;
-    *piece = (sched_piece){.avoid = SCHED_NO_LANE};
+    *piece = (sched_piece){.home = SCHED_NO_LANE};
     return piece;
 }
 
@@ -124,7 +124,7 @@ void tandem__piece_move(sched *scheduler, sched_piece *piece, int32_t home) {
     tandem__queue_push(piece_queue(scheduler, piece), piece);
 }
 
-/* The piece's job, run of units, home, tries and avoid are set. */
+/* The piece's job, run of units, home and failed_on are set. */
 void tandem__piece_queue_up(sched *scheduler, sched_piece *piece) {
     sched_job *job = piece->job;
     piece->tokens = tandem__job_tokens(job, piece->first, piece->count);
@@ -199,7 +199,7 @@ static tandem_status home_chosen(const sched *scheduler, sched_job *job, uint64_
     if (job->home != SCHED_NO_LANE) {
         job->reason = SCHED_REASON_RULE;
     } else if (tandem__class_binds(scheduler, job)) {
-        job->home = tandem__class_home(scheduler, job, SCHED_NO_LANE, now_ns);
+        job->home = tandem__class_home(scheduler, job, 0, now_ns);
         job->reason = tandem__bound_reason(job);
     }
     return TANDEM_OK;
@@ -233,8 +233,7 @@ tandem_status tandem__sched_submit(sched *scheduler, sched_job *job, uint64_t no
     if (scheduler->alive != NULL) scheduler->alive->previous_alive = job;
     scheduler->alive = job;
     scheduler->alive_deadlines += job->deadline_ns > 0;
-    job->piece = (sched_piece){
-        .job = job, .count = job->unit_count, .avoid = SCHED_NO_LANE, .home = job->home};
+    job->piece = (sched_piece){.job = job, .count = job->unit_count, .home = job->home};
     job->state = SCHED_JOB_QUEUED;
     tandem__piece_queue_up(scheduler, &job->piece);
     scheduler->waiting_jobs++;

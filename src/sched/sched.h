@@ -112,7 +112,7 @@ typedef struct sched_item {
     sched_job *job;
     uint32_t first;
     uint32_t count;
-    uint8_t tries; /* batches that failed with these units before */
+    uint8_t failed_on; /* bits 1 << lane of those that failed with these units before */
 } sched_item;
 
 typedef enum sched_slot_state {

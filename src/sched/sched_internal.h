@@ -62,9 +62,9 @@ bool tandem__class_binds(const sched *scheduler, const sched_job *job);
 /* Why a job that is bound is where it is. */
 sched_reason tandem__bound_reason(const sched_job *job);
 
-/* The lane that takes the job and is predicted to finish it first: another than `avoid`, which
- * is the answer where there is no other. */
-int32_t tandem__class_home(const sched *scheduler, const sched_job *job, int32_t avoid,
+/* The lane that takes the job, is none of the bits `failed_on` and is predicted to finish it first;
+ * SCHED_NO_LANE if none. */
+int32_t tandem__class_home(const sched *scheduler, const sched_job *job, uint8_t failed_on,
                            uint64_t now_ns);
 
 /* A lane serves that did not: jobs in the shared queues that are no longer for all of them

@@ -114,11 +114,111 @@ static void test_aged_twice(void **state) {
     tandem__sched_close(scheduler);
 }
 
+static sched_batch *take_work(sched *scheduler, uint64_t now_ns) {
+    for (int32_t i = 0; i < scheduler->lane_count; i++) {
+        uint64_t wake_ns = UINT64_MAX;
+        sched_batch *batch = tandem__sched_take_work(scheduler, i, now_ns, &wake_ns);
+        if (batch != NULL) return batch;
+    }
+    return NULL;
+}
+
+/* What a lane does with the batch: 'd' fails on it, 'h' hangs, 'n' has no finite result. */
+static void end_batch(sched *scheduler, sched_batch *batch, char how, uint64_t *now_ns) {
+    static const bool marks[] = {true};
+    if (how == 'h') {
+        *now_ns = batch->give_up_ns;
+        (void)tandem__sched_tick(scheduler, *now_ns);
+        assert_int_equal(batch->state, SCHED_SLOT_HUNG);
+    }
+    *now_ns += MS;
+    const tandem_status status = how == 'd' ? TANDEM_DEVICE : TANDEM_OK;
+    tandem__sched_done(scheduler, batch, *now_ns, status, how == 'n' ? marks : NULL);
+    tandem__sched_check(scheduler);
+}
+
+/* A unit on three lanes, each of which does what its letter says when its turn comes. */
+static void try_on_three(const char *faults, int32_t priority) {
+    static const tandem_lane_class three[] = {TANDEM_CLASS_LATENCY, TANDEM_CLASS_THROUGHPUT,
+                                              TANDEM_CLASS_BACKGROUND};
+    sched *scheduler = open_lanes(three, 3);
+    uint8_t unit_status[] = {TANDEM_OK};
+    sched_job job = {.unit_tokens = unit_tokens,
+                     .unit_status = unit_status,
+                     .unit_count = 1,
+                     .texts = 1,
+                     .priority = priority,
+                     .lane = SCHED_NO_LANE};
+    uint64_t now_ns = MS;
+    uint64_t retry_ns = 0;
+    uint32_t seen = 0;
+    assert_int_equal(tandem__sched_submit(scheduler, &job, now_ns, &retry_ns, NULL), TANDEM_OK);
+    for (const char *fault = faults; *fault != 0; fault++) {
+        sched_batch *batch = take_work(scheduler, now_ns);
+        assert_non_null(batch);
+        assert_int_equal(seen & 1u << batch->lane, 0);
+        seen |= 1u << batch->lane;
+        end_batch(scheduler, batch, *fault, &now_ns);
+    }
+    assert_null(take_work(scheduler, now_ns));
+    assert_ptr_equal(tandem__sched_finished(scheduler), &job);
+    const char last = faults[2];
+    const tandem_status status = last == 'd'   ? TANDEM_DEVICE
+                                 : last == 'h' ? TANDEM_TIMEOUT
+                                 : last == 'n' ? TANDEM_NUMERIC
+                                               : TANDEM_OK;
+    assert_int_equal(unit_status[0], status);
+    assert_int_equal(job.failed_units, status != TANDEM_OK);
+    tandem__sched_close(scheduler);
+}
+
+/* The last lane that is left serves what two others failed on, in whatever way and order, and
+ * only when all have failed the unit has. */
+static void test_every_lane_is_tried(void **state) {
+    (void)state;
+    static const char ways[] = "dhn";
+    static const int32_t priorities[] = {-1, 0, 10};
+    for (int i = 0; i < 3 * 3 * 4 * 3; i++) {
+        const char last = i / 9 % 4 < 3 ? ways[i / 9 % 4] : '.';
+        const char faults[] = {ways[i % 3], ways[i / 3 % 3], last, 0};
+        try_on_three(faults, priorities[i / 36]);
+    }
+}
+
+/* ... of those that it may use: also where it is bound to one at a time. */
+static void test_every_lane_of_its_classes(void **state) {
+    (void)state;
+    static const tandem_lane_class four[] = {TANDEM_CLASS_LATENCY, TANDEM_CLASS_THROUGHPUT,
+                                             TANDEM_CLASS_THROUGHPUT, TANDEM_CLASS_BACKGROUND};
+    sched *scheduler = open_lanes(four, 4);
+    sched_job job = {.unit_tokens = unit_tokens,
+                     .unit_count = 1,
+                     .texts = 1,
+                     .classes = 1u << TANDEM_CLASS_THROUGHPUT | 1u << TANDEM_CLASS_BACKGROUND,
+                     .lane = SCHED_NO_LANE};
+    uint64_t now_ns = MS;
+    uint64_t retry_ns = 0;
+    uint32_t seen = 0;
+    assert_int_equal(tandem__sched_submit(scheduler, &job, now_ns, &retry_ns, NULL), TANDEM_OK);
+    for (int i = 0; i < 3; i++) {
+        sched_batch *batch = take_work(scheduler, now_ns);
+        assert_non_null(batch);
+        seen |= 1u << batch->lane;
+        end_batch(scheduler, batch, "dn."[i], &now_ns);
+    }
+    assert_int_equal(seen, 0xe);
+    assert_ptr_equal(tandem__sched_finished(scheduler), &job);
+    assert_int_equal(job.failed_units, 0);
+    tandem__sched_close(scheduler);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standard),
         cmocka_unit_test(test_background),
         cmocka_unit_test(test_aged_twice),
+        cmocka_unit_test(test_every_lane_is_tried),
+        cmocka_unit_test(test_every_lane_of_its_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
