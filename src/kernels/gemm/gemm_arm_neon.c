@@ -6,6 +6,7 @@
 #include "kernels/vec16/vec16_neon.h"
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_6x16.h"
 #include "kernels/gemm/gemm_pack_vec16.h"
 #include "kernels/vec16/vec16_neon_product.h"
 
@@ -23,50 +24,6 @@ static inline __attribute__((always_inline)) void gemm_sums_neon(const tandem_ge
 #define GEMM_SUMS gemm_sums_neon
 #include "kernels/gemm/gemm_vec16.h"
 
-#define CASE(rows, nv, is_f16)                                                                     \
-    case rows:                                                                                     \
-        gemm_tile(tile, rows, nv, 1, is_f16);                                                      \
-        break;
-
-#define TALL(is_f16)                                                                               \
-    switch (tile->m) {                                                                             \
-        CASE(1, 1, is_f16)                                                                         \
-        CASE(2, 1, is_f16)                                                                         \
-        CASE(3, 1, is_f16)                                                                         \
-        CASE(4, 1, is_f16)                                                                         \
-        CASE(5, 1, is_f16)                                                                         \
-    default:                                                                                       \
-        gemm_tile(tile, 6, 1, 1, is_f16);                                                          \
-        break;                                                                                     \
-    }
-
-/* A tile at the right edge may have one panel only. */
-#define WIDE(is_f16, narrow)                                                                       \
-    if (tile->n <= 16) {                                                                           \
-        narrow(tile);                                                                              \
-        return;                                                                                    \
-    }                                                                                              \
-    switch (tile->m) {                                                                             \
-        CASE(1, 2, is_f16)                                                                         \
-        CASE(2, 2, is_f16)                                                                         \
-    default:                                                                                       \
-        gemm_tile(tile, 3, 2, 1, is_f16);                                                          \
-        break;                                                                                     \
-    }
-
-void tandem_gemm_f32_6x16__neon(const tandem_gemm_tile *tile) {
-    TALL(false)
-}
-
-void tandem_gemm_f16_6x16__neon(const tandem_gemm_tile *tile) {
-    TALL(true)
-}
-
-void tandem_gemm_f32_3x32__neon(const tandem_gemm_tile *tile) {
-    WIDE(false, tandem_gemm_f32_6x16__neon)
-}
-
-void tandem_gemm_f16_3x32__neon(const tandem_gemm_tile *tile){
-    WIDE(true, tandem_gemm_f16_6x16__neon)}
+GEMM_6X16_BODIES(neon)
 
 GEMM_PACK_BODY(tandem_gemm_pack__neon)
