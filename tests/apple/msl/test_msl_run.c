@@ -38,14 +38,20 @@ static const char *const findings[] = {
 };
 
 static bool run_fault(msl_build build, int fault, uint32_t seed, msl_report *report) {
-    static _Alignas(64) float in[IN];
-    static _Alignas(64) float out[OUT];
-    static uint8_t written[sizeof out];
+    /* Apart, as buffers of a device are: what lies past the end of one is none of another's. */
+    static struct {
+        _Alignas(64) float in[IN];
+        char gap[4096];
+        _Alignas(64) float out[OUT];
+    } memory;
+    static uint8_t written[sizeof memory.out];
+    float *in = memory.in;
+    float *out = memory.out;
     memset(written, 0, sizeof written);
     for (int i = 0; i < IN; i++) in[i] = (float)i;
     const msl_dispatch dispatch = {.kernel = "faulty",
-                                   .buffers = {{in, sizeof in, NULL},
-                                               {out, sizeof out, written},
+                                   .buffers = {{in, sizeof memory.in, NULL},
+                                               {out, sizeof memory.out, written},
                                                {&fault, sizeof fault, NULL}},
                                    .threadgroup_bytes = {64 * sizeof(float)},
                                    .groups = {2, 1, 1},
