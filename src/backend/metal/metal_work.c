@@ -179,7 +179,7 @@ static tandem_status encode(metal_work *work, const metal_job *job, tandem_error
                              .visit = count_step,
                              .context = &flops};
     tandem__metal_program_walk(&program);
-    const double share = flops / METAL_COMMANDS_MAX;
+    const double share = flops / (double)METAL_COMMANDS_MAX;
     encoding e = {.work = work, .job = job, .flops_max = share > cut_flops ? share : cut_flops};
     begin_commands(&e);
     program.visit = encode_step;
