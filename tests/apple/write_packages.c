@@ -8,6 +8,7 @@
 #include "backend/coreml/ane_packages.h"
 #include "backend/coreml/package.h"
 #include "base/fail.h"
+#include "base/file.h"
 #include "base/number.h"
 #include "model/model.h"
 
@@ -34,7 +35,7 @@ static tandem_status write_model(const tandem_source *source, int argc, char **a
     if (count == 0) count = tandem__ane_buckets(source->plan->positions_max, buckets);
     if (argc > 3) TANDEM_TRY(read_buckets(argv + 3, count, buckets, err));
     TANDEM_TRY(tandem__ane_model_open(source->plan, buckets, count, &model, err));
-    tandem_status status = tandem__package_folder(argv[2], err);
+    tandem_status status = tandem__folder_make(argv[2], err);
     if (status == TANDEM_OK) status = tandem__ane_packages_write(model, argv[2], err);
     for (int32_t i = 0; i < count && status == TANDEM_OK; i++) {
         (void)printf("s%d.mlpackage: %d operations\n", (int)buckets[i],

@@ -231,7 +231,7 @@ static tandem_status compile(const ane_model *model, const char *folder, tandem_
 
 static tandem_status build_in(const ane_model *model, const char *folder, tandem_error *err) {
     TANDEM_TRY(tandem__package_remove(folder, err));
-    TANDEM_TRY(tandem__package_folder(folder, err));
+    TANDEM_TRY(tandem__folder_make(folder, err));
     TANDEM_TRY(tandem__ane_packages_write(model, folder, err));
     return compile(model, folder, err);
 }

@@ -64,22 +64,6 @@ tandem_status tandem__package_weights(const mil_weights *weights, const char *pa
     return status;
 }
 
-tandem_status tandem__package_folder(const char *path, tandem_error *err) {
-    char part[TANDEM_PATH_MAX];
-    const size_t len = strlen(path);
-    if (len >= sizeof part)
-        return TANDEM_FAIL(err, CAPACITY, "%s: path is longer than %d bytes", path,
-                           TANDEM_PATH_MAX - 1);
-    for (size_t i = 1; i <= len; i++) {
-        if (path[i] != '/' && path[i] != '\0') continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return tandem__fail_errno(err, part, "cannot create");
-    }
-    return TANDEM_OK;
-}
-
 static tandem_status remove_entries(const char *path, tandem_error *err) {
     DIR *folder = opendir(path);
     if (folder == NULL) return tandem__fail_errno(err, path, "cannot open");
@@ -130,7 +114,7 @@ static tandem_status fill_package(const char *folder, const tandem_buffer *model
                                   const char *weights_path, tandem_error *err) {
     char path[TANDEM_PATH_MAX];
     TANDEM_TRY(tandem__path_join(folder, WEIGHT_FOLDER, path, err));
-    TANDEM_TRY(tandem__package_folder(path, err));
+    TANDEM_TRY(tandem__folder_make(path, err));
     TANDEM_TRY(tandem__path_join(folder, "Manifest.json", path, err));
     TANDEM_TRY(write_bytes(path, manifest, sizeof manifest - 1, err));
     TANDEM_TRY(tandem__path_join(folder, MODEL_FILE, path, err));
@@ -158,7 +142,7 @@ tandem_status tandem__package_write(const char *path, const tandem_buffer *model
 
 static tandem_status copy_tree(const char *from, const char *to, tandem_error *err) {
     if (!tandem__file_is_directory(from)) return copy_file(from, to, err);
-    TANDEM_TRY(tandem__package_folder(to, err));
+    TANDEM_TRY(tandem__folder_make(to, err));
     DIR *folder = opendir(from);
     if (folder == NULL) return tandem__fail_errno(err, from, "cannot open");
     tandem_status status = TANDEM_OK;

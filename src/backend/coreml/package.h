@@ -28,7 +28,4 @@ tandem_status tandem__package_remove(const char *path, tandem_error *err);
 tandem_status tandem__package_move(const char *from, const char *to,
                                    tandem_error *err) TANDEM_NODISCARD;
 
-/* Makes the folder and those above it. */
-tandem_status tandem__package_folder(const char *path, tandem_error *err) TANDEM_NODISCARD;
-
 #endif
